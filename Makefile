@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 PY := $(VENV)/bin/python
 EXTRAS := di,testing,bench,dev
-CODE := $(wildcard msgkit bindings converters tests samples benchmarks)
+CODE := $(wildcard msgkit bindings converters tests samples benchmarks tools)
 # More for pytest or for the benchmarks: make test ARGS="-k settlement"
 ARGS :=
 
