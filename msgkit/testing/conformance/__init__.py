@@ -1,0 +1,1 @@
+"""One suite that every binding passes on its real broker: promises, faults and a ledger."""

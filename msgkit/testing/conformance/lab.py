@@ -1,0 +1,363 @@
+"""What a check works with: names of its own, applications, recorded messages, deadlines."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Any, Self, Unpack
+from uuid import uuid4
+
+from msgkit.application import Application
+
+from msgkit.errors import SendRefused, SendUnknown, UnsupportedCapability
+from msgkit.interception import HandleInterceptor, SendInterceptor
+from msgkit.message import Message, SendOptions
+from msgkit.naming import Naming
+from msgkit.policy import Backoff
+from msgkit.settings import Settings
+from msgkit.settlement import ACCEPT
+from msgkit.spi import Binding, Depth, Inspectable, Power, ProvisionMode, Refused
+from msgkit.template import MessageTemplate
+from msgkit.testing.conformance.handlers import Gate, Handler, content_of
+from msgkit.testing.conformance.harness import Harness
+from msgkit.testing.conformance.journal import Journal
+from msgkit.testing.conformance.leaks import Leaks
+from msgkit.testing.conformance.ledger import Ledger, Promises
+from msgkit.testing.conformance.ledger.records import FaultKind, Outcome, Settled
+from msgkit.testing.conformance.processes import Process
+from msgkit.testing.conformance.sending import send_recorded
+from msgkit.testing.conformance.sweep import sweep
+from msgkit.testing.conformance.victims import environment
+from msgkit.testing.conformance.waiting import Waiting
+from msgkit.topology import Destination, Exchange, ExchangeOptions, Queue, QueueOptions, Route
+
+__all__ = ["Lab"]
+
+
+class Lab(Waiting):
+    """One check's place of work, with names that nobody else uses.
+
+    Everything sent with `send` or `offer` and everything that a `handler` sees goes into the
+    ledger. On leaving without an error the broker is asked what it holds, dead letters are
+    collected, and the ledger judges: a check asserts only what the ledger does not know of.
+    """
+
+    #: How quickly handlers fail over, unless a check says otherwise.
+    RETRY = Backoff(5, first=0.05, factor=2.0, limit=0.5)
+
+    def __init__(self, harness: Harness, name: str) -> None:
+        self.harness = harness
+        self.check = name
+        super().__init__(patience=harness.patience, silence=harness.silence)
+        self._suffix = uuid4().hex[:10]
+        self._stack = AsyncExitStack()
+        self._numbers = 0
+        self._declared: dict[str, Queue[Any]] = {}
+        self._listened: dict[str, Queue[Any]] = {}
+        self._left: set[str] = set()
+        self._faults = 0
+        self._alive: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        self._leaks = Leaks()
+        self._below = self.harness.binding("lab")
+        self.capabilities = await self._below.connect(_ignore)
+        self.ledger = Ledger(self._promises())
+        self.journal = Journal(self.ledger)
+        self.sender = MessageTemplate(self.settings())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self.harness.heal()
+            if error is None:
+                await self._sweep()
+        finally:
+            await self._stack.aclose()
+            await self.sender.__aexit__(None, None, None)
+            await self._below.close(self.patience)
+        if error is None:
+            ended = await self.journal.until(lambda: not self._leaks.found(), self.patience)
+            assert ended, f"still running after everything was closed: {self._leaks.found()}"
+
+    def _promises(self) -> Promises:
+        keeps = self.capabilities
+        return Promises(
+            order=keeps.order.name,
+            settle_window=keeps.settle_window + self.harness.tolerance,
+            forks=keeps.forks,
+            # Attempts made in place are what a crash forgets.
+            holds=not keeps.exact_attempts,
+            overcounts=not keeps.exact_attempts,
+            inspectable=keeps.has(Power.INSPECT),
+        )
+
+    # -- names and topology
+
+    def name(self, word: str) -> str:
+        """Return a name that only this check uses."""
+        self._numbers += 1
+        return f"{word}-{self._suffix}-{self._numbers}"
+
+    def exchange(
+        self, word: str = "events", **options: Unpack[ExchangeOptions[str]]
+    ) -> Exchange[str]:
+        return Exchange(self.name(word), str, **options)
+
+    def queue(
+        self, word: str = "jobs", route: Route[str] | None = None, **options: Unpack[QueueOptions]
+    ) -> Queue[str]:
+        """Return a queue to send to directly, or with a route."""
+        name = self.name(word)
+        return Queue(name, str, **options) if route is None else Queue(name, route, **options)
+
+    async def declare(self, *destinations: Destination[Any]) -> None:
+        """Have destinations be there before any application is."""
+        for topology in Naming(self.settings()).topologies(destinations).values():
+            await self._below.provision(topology, ProvisionMode.CREATE)
+        self._note_declared(destinations)
+
+    def _note_declared(self, destinations: Sequence[object]) -> None:
+        self._declared |= {each.name: each for each in destinations if isinstance(each, Queue)}
+
+    def settings(self) -> Settings:
+        return self.harness.settings()
+
+    # -- what the broker can do
+
+    def refused(self, power: Power) -> bool:
+        """Tell whether the binding declares that it cannot do this: then assert the `refusal`."""
+        return isinstance(self.capabilities.support(power), Refused)
+
+    @contextmanager
+    def refusal(self, *names: str) -> Iterator[None]:
+        """Expect `UnsupportedCapability`, naming the broker and each of `names`."""
+        text = None
+        try:
+            yield
+        except UnsupportedCapability as error:
+            text = str(error)
+        assert text is not None, "what the binding declares refused was not refused"
+        for name in (self.capabilities.broker, *names):
+            assert name in text, f"the refusal does not name {name!r}: {text}"
+
+    # -- who takes part
+
+    def handler(
+        self,
+        queue: Queue[Any],
+        consumer: str | None = None,
+        *,
+        retry: Backoff | None = None,
+        batched: bool = False,
+    ) -> Handler:
+        """Return a recording handler; say next what it `does`, then list it in an application.
+
+        `consumer` is its name in the ledger, and must be given where one queue has several.
+        """
+        retry = retry or self.RETRY
+        handler = Handler(
+            queue=queue,
+            consumer=consumer or f"on {queue.name}",
+            journal=self.journal,
+            retry=retry,
+        )
+        handler.cancelled = self._cancelled
+        self._note_listened(queue, retry.attempts, batched=batched)
+        return handler
+
+    def _note_listened(self, queue: Queue[Any], attempts: int, *, batched: bool = False) -> None:
+        if queue.name not in self._listened:
+            self._listened[queue.name] = queue
+            self.ledger.queue(
+                queue.name,
+                ordered=queue.ordered,
+                anonymous=queue.is_anonymous,
+                dead_letters=queue.has_dead_letters,
+                attempts=attempts,
+                batched=batched,
+            )
+
+    def gate(self, *payloads: str) -> Gate:
+        """Return a behaviour that waits until it is opened: for these payloads, or for all."""
+        return Gate(self.journal, *payloads)
+
+    @asynccontextmanager
+    async def application(
+        self,
+        *items: object,
+        settings: Settings | None = None,
+        template: MessageTemplate | None = None,
+        topology: Sequence[Destination[Any]] = (),
+        sending: Sequence[SendInterceptor] = (),
+        handling: Sequence[HandleInterceptor] = (),
+    ) -> AsyncIterator[Application]:
+        """Run an application with handlers, or with whatever else it takes."""
+        handlers = [item for item in items if isinstance(item, Handler)]
+        app = Application(
+            [item.function if isinstance(item, Handler) else item for item in items],
+            settings=settings or (None if template else self.settings()),
+            template=template,
+            topology=topology,
+            sending=sending,
+            handling=handling,
+        )
+        consumers = {handler.consumer for handler in handlers}
+        self._joined(consumers)
+        async with app:
+            self._note_declared([*topology, *(handler.queue for handler in handlers)])
+            try:
+                yield app
+            finally:
+                self._stopped(consumers)
+
+    def _joined(self, consumers: set[str]) -> None:
+        self._alive |= consumers
+        with self.journal.writing() as ledger:
+            for consumer in consumers:
+                ledger.joined(consumer, self.journal.now())
+
+    def _stopped(self, consumers: set[str]) -> None:
+        self._alive -= consumers
+        with self.journal.writing() as ledger:
+            for consumer in consumers:
+                ledger.stopped(consumer, self.journal.now())
+
+    def _cancelled(self, consumer: str) -> Settled:
+        """Tell a fault, the end of an application, and a handler's time that was up."""
+        if self._faults:
+            return "lost"
+        return "retried" if consumer in self._alive else "released"
+
+    @asynccontextmanager
+    async def binding(self, client: str = "other") -> AsyncIterator[Binding]:
+        """Connect a binding of its own, for what is below the face."""
+        binding = self.harness.binding(client)
+        await binding.connect(_ignore)
+        try:
+            yield binding
+        finally:
+            await binding.close(self.patience)
+
+    async def spawn(
+        self,
+        queue: Queue[str],
+        name: str,
+        behave: str = "accepts",
+        *,
+        concurrency: int = 1,
+        attempts: int = 5,
+    ) -> Process:
+        """Start a consumer in a process of its own, which is in the ledger under its name."""
+        self._note_listened(queue, attempts)
+        env = environment(queue, name, behave, concurrency=concurrency, attempts=attempts)
+        process = await self.harness.spawn("msgkit.testing.conformance.victims:consumer", env)
+        process.listen(self._merge)
+        self._stack.push_async_callback(process.kill)
+        self._note_declared([queue])
+        return process
+
+    def _merge(self, line: str) -> None:
+        with self.journal.writing() as ledger:
+            ledger.merge(line)
+
+    # -- sending
+
+    async def send(
+        self,
+        to: Destination[str],
+        payload: str,
+        /,
+        *,
+        via: MessageTemplate | None = None,
+        **options: Unpack[SendOptions],
+    ) -> Message[str]:
+        """Send and record; raises what the template raises."""
+        message = Message(payload, **options)
+        await send_recorded(
+            to,
+            message,
+            via=via or self.sender,
+            journal=self.journal,
+            queues=tuple(self._declared.values()),
+        )
+        return message
+
+    async def send_all(
+        self, to: Destination[str], payloads: Sequence[str], /, **options: Unpack[SendOptions]
+    ) -> None:
+        """Send one after the other."""
+        for payload in payloads:
+            await self.send(to, payload, **options)
+
+    async def offer(
+        self, to: Destination[str], payload: str, /, **options: Unpack[SendOptions]
+    ) -> Outcome:
+        """Send and record, and return what came of it."""
+        try:
+            await self.send(to, payload, **options)
+        except SendRefused:
+            return "refused"
+        except SendUnknown:
+            return "unknown"
+        return "confirmed"
+
+    # -- faults
+
+    @asynccontextmanager
+    async def fault(self, kind: FaultKind, *consumers: str) -> AsyncIterator[None]:
+        """Record a fault: do it inside, and stay until all that it touches are back.
+
+        Without names it touches all.
+        """
+        began = self.journal.now()
+        self._faults += 1
+        try:
+            yield
+        finally:
+            self._faults -= 1
+            with self.journal.writing() as ledger:
+                ledger.fault(kind, began, self.journal.now(), consumers=consumers or None)
+
+    # -- what the broker holds
+
+    async def depth(self, queue: Queue[Any]) -> Depth | None:
+        """Return what the broker says that a queue holds; None where it cannot say."""
+        if self.refused(Power.INSPECT) or not isinstance(self._below, Inspectable):
+            return None
+        return await self._below.depth(Naming(self.settings()).queue_spec(queue))
+
+    async def dead(
+        self, queue: Queue[Any], n: int = 1, *, within: float | None = None
+    ) -> list[Message[bytes]]:
+        """Take so many dead letters of a queue, in their order."""
+        found: list[Message[bytes]] = []
+        deadline = self.journal.now() + (self.patience if within is None else within)
+        async with self.sender.receiver(queue.dead_letters) as receiver:
+            while len(found) < n:
+                left = deadline - self.journal.now()
+                assert left > 0, f"{len(found)} of {n} dead letters of {queue.name} in time"
+                for delivery in await receiver.take(n - len(found), timeout=left):
+                    found.append(delivery)
+                    with self.journal.writing() as ledger:
+                        ledger.dead(queue.name, delivery.id, content_of(delivery))
+                    await delivery.settle(ACCEPT)
+        return found
+
+    def leaves(self, *queues: Queue[Any]) -> None:
+        """Leave queues out of the closing sweep: this check means to leave something in them."""
+        self._left |= {queue.name for queue in queues}
+
+    async def _sweep(self) -> None:
+        for queue in self._listened.values():
+            if queue.name not in self._left:
+                await sweep(self, queue)
+        self.ledger.judge(self.harness.tolerance).check()
+
+
+def _ignore(_event: object) -> None:
+    return None
