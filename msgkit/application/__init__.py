@@ -1,0 +1,5 @@
+"""Running listeners on brokers."""
+
+from msgkit.application.application import Application, PlannedBroker
+
+__all__ = ["Application", "PlannedBroker"]

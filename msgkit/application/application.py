@@ -1,0 +1,192 @@
+"""The application: an explicit list of listeners, run on the brokers of the settings."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Self
+
+from msgkit.application.running import Running
+from msgkit.clock import SYSTEM, Clock
+from msgkit.container import HandlingObserver
+from msgkit.errors import Closed, ConfigurationError
+from msgkit.interception import HandleInterceptor, SendInterceptor
+from msgkit.listener import collect
+from msgkit.settings import Settings
+from msgkit.spi import Capabilities, Plan, ProvisionMode
+from msgkit.template import MessageTemplate
+from msgkit.topology import Destination, Exchange, Queue
+
+__all__ = ["Application", "PlannedBroker"]
+
+logger = logging.getLogger("msgkit")
+
+#: What a plan says of one broker: its name, what it can do, and what is to be done there.
+PlannedBroker = tuple[str, Capabilities, Plan]
+
+
+class Application:
+    """Runs listeners: `async with`, `run()`, `msgkit run`, or the `lifespan` of an ASGI host.
+
+    Settings are read on entering, not on construction. `template` is the same object before,
+    in and after a run. `topology` is declared besides what the listeners need. `sending` and
+    `handling` wrap every send and every handling, the first one outermost.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[object] = (),
+        *,
+        template: MessageTemplate | None = None,
+        settings: Settings | None = None,
+        topology: Sequence[Destination[Any]] = (),
+        sending: Sequence[SendInterceptor] = (),
+        handling: Sequence[HandleInterceptor] = (),
+    ) -> None:
+        self.template = template or MessageTemplate()
+        self._listeners, self._checkers = collect(listeners)
+        self._settings = settings
+        self._topology = tuple(topology)
+        self._sending = tuple(sending)
+        self._handling = tuple(handling)
+        self._running: Running | None = None
+        self._stack: AsyncExitStack | None = None
+
+    # -- lifetime
+
+    async def __aenter__(self) -> Self:
+        stack = AsyncExitStack()
+        await stack.enter_async_context(self.running())
+        self._stack = stack
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
+
+    @asynccontextmanager
+    async def running(
+        self, settings: Settings | None = None, *, clock: Clock = SYSTEM, observer: HandlingObserver | None = None
+    ) -> AsyncIterator[Self]:
+        """Run within a block, on other settings, by another clock, or observed: what tests need."""
+        running = await self._start(settings, clock, observer)
+        try:
+            yield self
+        finally:
+            self._running = None
+            await running.stop()
+
+    async def _start(self, settings: Settings | None, clock: Clock, observer: HandlingObserver | None) -> Running:
+        if self._running is not None:
+            msg = "the application runs already; make a second one to run it twice"
+            raise ConfigurationError(msg)
+        settings = settings or self._settings or self.template.settings or Settings.load()
+        session = await self.template.connect(settings, clock=clock, interceptors=self._sending)
+        running = Running(self.template, session, settings)
+        self._running = running
+        try:
+            running.assemble(self._listeners, self._handling)
+            destinations = running.destinations(self._topology)
+            _check_names(settings, destinations)
+            await running.start(destinations, clock=clock, observer=observer)
+            await running.answer_checks(self._checkers)
+        except BaseException:
+            self._running = None
+            await running.stop()
+            raise
+        return running
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT, then stop cleanly; a second signal stops at once."""
+        if not logging.getLogger().handlers:
+            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-8s %(name)s: %(message)s")
+        asyncio.run(self.run_until_signalled())
+
+    async def run_until_signalled(self) -> None:
+        """Run until SIGTERM or SIGINT on the running loop."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        stop = asyncio.Event()
+
+        def on_signal(name: str) -> None:
+            if stop.is_set() and task is not None:
+                logger.warning("%s again: stopping at once", name)
+                task.cancel()
+            logger.info("%s: finishing what runs", name)
+            stop.set()
+
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, on_signal, number.name)
+        try:
+            async with self:
+                logger.info("running; listening to %s", ", ".join(self._queues()) or "nothing")
+                await stop.wait()
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    @asynccontextmanager
+    async def lifespan(self, host: object, /) -> AsyncIterator[None]:
+        """Run as long as an ASGI host does: `FastAPI(lifespan=messaging.lifespan)`."""
+        async with self:
+            logger.debug("running within %r", host)
+            yield
+
+    # -- while it runs
+
+    async def pause(self, queue: Queue[Any], /) -> None:
+        """Stop a queue's listeners: nothing begins after it returns, what runs has finished, the rest is others' to take."""
+        running = self._current()
+        await running.runner(queue).pause(running.settings.drain)
+
+    async def resume(self, queue: Queue[Any], /) -> None:
+        """Start a queue's listeners, after a pause or where `autostart=False`."""
+        await self._current().runner(queue).start()
+
+    async def health(self) -> Mapping[str, object]:
+        """Return how it fares: `status` is `up`, `down` or `stopped`; brokers, queues and counts tell why."""
+        if self._running is None:
+            return {"status": "stopped", "brokers": {}, "queues": {}}
+        return self._running.health()
+
+    def _current(self) -> Running:
+        if self._running is None:
+            msg = "the application does not run"
+            raise Closed(msg)
+        return self._running
+
+    def _queues(self) -> list[str]:
+        return sorted({bound.spec.queue.name for bound in self._listeners})
+
+    # -- planning
+
+    async def plan(self, settings: Settings | None = None, *, prune: bool = False) -> list[PlannedBroker]:
+        """Return what would be declared, without declaring or consuming; `prune` takes away what is stale."""
+        settings = settings or self._settings or self.template.settings or Settings.load()
+        session = await self.template.connect(settings)
+        try:
+            running = Running(self.template, session, settings)
+            running.assemble(self._listeners, self._handling)
+            destinations = running.destinations(self._topology)
+            _check_names(settings, destinations)
+            planned: list[PlannedBroker] = []
+            for name, topology in session.naming.topologies(destinations).items():
+                link = await session.links.get(name)
+                mode = ProvisionMode.PRUNE if prune else ProvisionMode.PLAN
+                planned.append((name, link.capabilities, await link.declare(topology, mode)))
+            return planned
+        finally:
+            await self.template.close()
+
+
+def _check_names(settings: Settings, destinations: Sequence[Destination[Any]]) -> None:
+    """Refuse settings for queues and exchanges that are not there: most likely a typing error."""
+    queues = {destination for destination in destinations if isinstance(destination, Queue)}
+    exchanges = {destination.name for destination in destinations if isinstance(destination, Exchange)}
+    exchanges |= {route.exchange.name for queue in queues for route in queue.routes}
+    names = {queue.name for queue in queues}
+    names |= {queue.dead_letters.name for queue in queues if queue.has_dead_letters}
+    settings.check_names(names, exchanges)

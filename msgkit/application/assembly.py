@@ -1,0 +1,102 @@
+"""Putting listeners together: everything that can be refused without a broker is refused here."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from msgkit.container import ConsumerOptions, consumer_options
+from msgkit.conversion import Conversion
+from msgkit.dispatch import Dispatcher, Handler, Outlet, Signature, check_unambiguous, read_signature
+from msgkit.interception import HandleInterceptor
+from msgkit.listener import BoundListener
+from msgkit.settings import Settings
+from msgkit.topology import Queue
+
+__all__ = ["Assembled", "assemble"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """The listeners of one queue, ready to be run."""
+
+    queue: Queue[Any]
+    dispatcher: Dispatcher
+    options: ConsumerOptions
+    executor: ThreadPoolExecutor | None
+
+
+def assemble(
+    listeners: Sequence[BoundListener],
+    *,
+    settings: Settings,
+    conversion: Conversion,
+    resources: Mapping[Any, Any],
+    outlet: Outlet,
+    interceptors: Sequence[HandleInterceptor],
+) -> list[Assembled]:
+    """Return what is to be run, a queue at a time.
+
+    :raises ConfigurationError: for anything that cannot work, naming the function, the queue or the option
+    """
+    by_queue: dict[Queue[Any], list[BoundListener]] = {}
+    for bound in listeners:
+        by_queue.setdefault(bound.spec.queue, []).append(bound)
+    together = partial(_assemble, conversion=conversion, resources=resources, outlet=outlet, interceptors=interceptors)
+    return [together(queue, group, settings=settings) for queue, group in by_queue.items()]
+
+
+def _assemble(
+    queue: Queue[Any],
+    listeners: Sequence[BoundListener],
+    *,
+    settings: Settings,
+    conversion: Conversion,
+    resources: Mapping[Any, Any],
+    outlet: Outlet,
+    interceptors: Sequence[HandleInterceptor],
+) -> Assembled:
+    options = consumer_options(queue, listeners, settings.queue(queue.name))
+    signatures = [read_signature(bound, resources) for bound in listeners]
+    executor = None
+    if not all(is_async(bound) for bound in listeners):
+        executor = ThreadPoolExecutor(options.concurrency, thread_name_prefix=f"msgkit:{queue.name}")
+    handlers = [
+        _handler(bound, signature, queue, conversion, outlet, interceptors, executor)
+        for bound, signature in zip(listeners, signatures, strict=True)
+    ]
+    if len(listeners) > 1:
+        named = [(bound.name, signature.payload) for bound, signature in zip(listeners, signatures, strict=True)]
+        check_unambiguous(queue.name, named)
+    choose = conversion.chooser([signature.payload for signature in signatures], queue.converter)
+    return Assembled(queue=queue, dispatcher=Dispatcher(handlers, choose), options=options, executor=executor)
+
+
+def _handler(
+    bound: BoundListener,
+    signature: Signature,
+    queue: Queue[Any],
+    conversion: Conversion,
+    outlet: Outlet,
+    interceptors: Sequence[HandleInterceptor],
+    executor: ThreadPoolExecutor | None,
+) -> Handler:
+    own = bound.spec.options.get("interceptors", bound.defaults.get("interceptors", ()))
+    return Handler(
+        bound,
+        signature,
+        decode=conversion.decoder(signature.payload, queue.converter),
+        outlet=outlet,
+        interceptors=(*interceptors, *own),
+        executor=None if is_async(bound) else executor,
+    )
+
+
+def is_async(bound: BoundListener) -> bool:
+    """Does calling it return at once, with something to await?"""
+    handler = bound.handler
+    plain = inspect.unwrap(getattr(handler, "__func__", handler))
+    call = getattr(type(plain), "__call__", None)  # noqa: B004 -- an object whose call is async, not whether it can be called
+    return any(inspect.iscoroutinefunction(each) for each in (handler, plain, call))

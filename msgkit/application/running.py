@@ -1,0 +1,203 @@
+"""An application while it runs: its brokers, its queues' runners, and the order in which they come and go."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgkit.application.assembly import Assembled, assemble
+from msgkit.clock import Clock
+from msgkit.container import HandlingObserver, QueueRunner
+from msgkit.dispatch import Handler
+from msgkit.envelope import Envelope, Receipt
+from msgkit.errors import ConfigurationError, MessagingError, UnsupportedCapability
+from msgkit.interception import HandleInterceptor
+from msgkit.listener import BoundChecker, BoundListener
+from msgkit.policy import GiveUp
+from msgkit.settings import Settings
+from msgkit.spi import Capabilities, Power, TwoPhase
+from msgkit.template import MessageTemplate, Sender, Session, SyncTemplate
+from msgkit.topology import Destination, Queue
+
+__all__ = ["Running"]
+
+logger = logging.getLogger("msgkit")
+
+
+class Running:
+    """One run of an application, from its first connection to its last."""
+
+    def __init__(self, template: MessageTemplate, session: Session, settings: Settings) -> None:
+        self._template = template
+        self._session = session
+        self.settings = settings
+        self.runners: dict[str, QueueRunner] = {}
+        self._assembled: list[Assembled] = []
+        self._said_nowhere: set[str] = set()
+
+    def assemble(self, listeners: Sequence[BoundListener], interceptors: Sequence[HandleInterceptor]) -> None:
+        """Put the listeners together; nothing is connected yet."""
+        loop = asyncio.get_running_loop()
+        resources: Mapping[Any, Any] = {
+            MessageTemplate: self._template,
+            Sender: self._template,
+            SyncTemplate: SyncTemplate.over(self._template, loop),
+        }
+        self._assembled = assemble(
+            listeners,
+            settings=self.settings,
+            conversion=self._session.conversion,
+            resources=resources,
+            outlet=self,
+            interceptors=interceptors,
+        )
+
+    def destinations(self, more: Sequence[Destination[Any]]) -> tuple[Destination[Any], ...]:
+        """Return all that is to be declared."""
+        targets = [
+            handler.bound.spec.send_to
+            for assembled in self._assembled
+            for handler in assembled.dispatcher.handlers
+            if handler.bound.spec.send_to is not None
+        ]
+        return tuple(dict.fromkeys([*(assembled.queue for assembled in self._assembled), *more, *targets]))
+
+    async def start(
+        self, destinations: Sequence[Destination[Any]], *, clock: Clock, observer: HandlingObserver | None
+    ) -> None:
+        """Declare everything, then consume; what the brokers cannot keep is refused before the first message."""
+        await self._session.declare(tuple(destinations))
+        for assembled in self._assembled:
+            link = await self._session.link_of(assembled.queue)
+            _require(link.capabilities, assembled)
+            self.runners[assembled.queue.name] = QueueRunner(
+                self._session.naming.queue_spec(assembled.queue),
+                dispatcher=assembled.dispatcher,
+                options=assembled.options,
+                binding=link.binding,
+                clock=clock,
+                reply=self._replier(link.broker.name),
+                fail_reply=self._failure_replier(link.broker.name),
+                executor=assembled.executor,
+                observer=observer,
+            )
+        autostarted = [assembled.queue.name for assembled in self._assembled if assembled.options.autostart]
+        await asyncio.gather(*(self.runners[name].start() for name in autostarted))
+
+    async def answer_checks(self, checkers: Sequence[BoundChecker]) -> None:
+        """Register who answers for half messages, with every broker that has them."""
+        if not checkers:
+            return
+        by_name = {checker.name: checker.handler for checker in checkers}
+        if len(by_name) < len(checkers):
+            msg = f"two checkers have one name: {sorted(checker.name for checker in checkers)}"
+            raise ConfigurationError(msg)
+
+        async def check(name: str, envelope: Envelope) -> bool | None:
+            answer = by_name[name](envelope)
+            return await answer if hasattr(answer, "__await__") else answer
+
+        answering = 0
+        for link in self._session.links:
+            if link.capabilities.has(Power.PREPARE) and isinstance(link.binding, TwoPhase):
+                link.binding.answer_checks(check, list(by_name))
+                answering += 1
+        if not answering:
+            first = next(iter(by_name))
+            msg = f"@checker({first!r}) answers for half messages, which no broker of this application has"
+            raise UnsupportedCapability(msg)
+
+    async def stop(self) -> None:
+        """Begin nothing more, finish what runs within the time for it, and let go of everything."""
+        drain = self.settings.drain
+        try:
+            stops = await asyncio.gather(*(runner.stop(drain) for runner in self.runners.values()), return_exceptions=True)
+        finally:
+            for assembled in self._assembled:
+                if assembled.executor is not None:
+                    assembled.executor.shutdown(wait=False, cancel_futures=True)
+            await self._template.close()
+        errors = [error for error in stops if isinstance(error, Exception)]
+        if errors:
+            msg = "queues were not left in order"
+            raise ExceptionGroup(msg, errors)
+
+    def runner(self, queue: Queue[Any]) -> QueueRunner:
+        if queue.name not in self.runners:
+            known = ", ".join(sorted(self.runners)) or "none"
+            msg = f"nothing listens to {queue} here; the queues of this application are {known}"
+            raise ConfigurationError(msg)
+        return self.runners[queue.name]
+
+    def health(self) -> Mapping[str, object]:
+        """Return how brokers and queues fare; `status` is `up` when all is well."""
+        brokers = {
+            link.broker.name: {"connected": link.connected, "trouble": link.trouble} for link in self._session.links
+        }
+        queues = {
+            name: {
+                "consuming": runner.is_open,
+                "in_flight": runner.in_flight,
+                "trouble": runner.trouble,
+                "gaps": runner.gaps,
+                **runner.counts.as_dict(),
+            }
+            for name, runner in self.runners.items()
+        }
+        well = all(each["trouble"] is None for each in (*brokers.values(), *queues.values()))
+        return {
+            "status": "up" if well else "down",
+            "brokers": brokers,
+            "queues": queues,
+            "late_answers": self._session.late_answers,
+        }
+
+    # -- the outlet
+
+    async def result(self, handler: Handler, envelope: Envelope, value: object, /) -> None:
+        spec = handler.bound.spec
+        if envelope.reply_to is not None:
+            broker = self._session.naming.broker(spec.queue)
+            try:
+                await self._session.answer(envelope, value, broker)
+            except MessagingError as error:
+                # The handler has done its work; doing it again would not make the asker come back.
+                logger.warning("the answer of %s() to %s was lost: %s", handler.name, envelope.message_id, error)
+        elif spec.send_to is not None:
+            correlation = envelope.correlation_id or envelope.message_id
+            await self._template.send(spec.send_to, value, correlation_id=correlation)
+        elif handler.name not in self._said_nowhere:
+            self._said_nowhere.add(handler.name)
+            logger.info("%s() returned a value that nobody asked for; name a target with send_to=", handler.name)
+
+    def _replier(self, broker: str) -> Callable[[Envelope, object], Any]:
+        async def reply(request: Envelope, payload: object) -> Receipt:
+            return await self._session.answer(request, payload, broker)
+
+        return reply
+
+    def _failure_replier(self, broker: str) -> Callable[[Envelope, GiveUp], Any]:
+        async def fail(request: Envelope, why: GiveUp) -> None:
+            try:
+                await self._session.answer_failure(request, why, broker)
+            except MessagingError as error:
+                logger.warning("the failure of %s could not be told to who asked: %s", request.message_id, error)
+
+        return fail
+
+
+def _require(capabilities: Capabilities, assembled: Assembled) -> None:
+    """Refuse what the listeners of a queue ask for and this broker cannot keep."""
+    hold = capabilities.max_hold
+    if hold is None:
+        return
+    options = assembled.options
+    held = options.retry.longest if assembled.queue.ordered else 0.0
+    longest = (options.timeout or 0.0) + held
+    if longest > hold:
+        who = assembled.dispatcher.handlers[0].name
+        msg = (
+            f"{who}() may hold a message of {assembled.queue} for {longest:g} s (timeout and pauses), "
+            f"but {capabilities.broker} takes it back after {hold:g} s; shorten timeout= or retry="
+        )
+        raise UnsupportedCapability(msg)

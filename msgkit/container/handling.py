@@ -1,0 +1,131 @@
+"""From deliveries that are ready to how they end: judged, handled, decided, settled."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from msgkit.container.options import ConsumerOptions
+from msgkit.container.worker import Interrupted, Watchdog, Worker
+from msgkit.deliveries import Observer, Settling, current
+from msgkit.dispatch import Dispatcher, Handler, Outcome, handle_batch
+from msgkit.envelope import Envelope
+from msgkit.message import Message, Settler
+from msgkit.policy import GiveUp
+from msgkit.settlement import Accept
+from msgkit.spi import RawDelivery
+
+__all__ = ["FailReply", "Handling", "HandlingObserver"]
+
+#: Tells whoever asked that there will be no answer.
+FailReply = Callable[[Envelope, GiveUp], Awaitable[None]]
+
+
+class HandlingObserver(Observer, Protocol):
+    """Sees what is handled, too."""
+
+    def handled(self, handler: Handler, message: Message[Any], /) -> None: ...
+
+
+class Handling:
+    """What the workers of one queue share, while it is consumed."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        options: ConsumerOptions,
+        *,
+        settling: Settling,
+        settler: Settler,
+        watchdog: Watchdog,
+        fail_reply: FailReply,
+        observer: HandlingObserver | None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._timeout = options.timeout
+        self._settling = settling
+        self._settler = settler
+        self._watchdog = watchdog
+        self._fail_reply = fail_reply
+        self._observer = observer
+
+    async def one(self, worker: Worker, raw: RawDelivery) -> None:
+        """Handle one delivery, whatever comes of it."""
+        envelope = current(raw)
+        if not self._settling.fit(raw, envelope):
+            return
+        seen: list[Message[Any]] | None = None if self._observer is None else []
+        later = False
+        self._begin(worker, (raw,))
+        try:
+            handler = self._dispatcher.choose(envelope)
+            later = handler.settles_later
+            outcome: Outcome = await worker.run(handler.handle(envelope, self._settler, raw, seen))
+            if seen:
+                self._handled(handler, seen)
+        except Interrupted as interrupted:
+            outcome = interrupted
+        except Exception as error:  # noqa: BLE001 -- whatever a handler raises becomes a settlement
+            outcome = error
+        finally:
+            worker.raws = ()
+            worker.deadline = None
+        if raw not in self._settling.held:
+            self._settling.finished(raw)
+            return
+        if outcome.__class__ is Accept:
+            if not later:
+                self._settling.accept(raw)
+            return
+        await self._conclude(raw, envelope, outcome)
+
+    async def batch(self, worker: Worker, raws: Sequence[RawDelivery]) -> None:
+        """Handle a batch; each of it ends for itself."""
+        pairs = [(raw, current(raw)) for raw in raws]
+        fit = [(raw, envelope) for raw, envelope in pairs if self._settling.fit(raw, envelope)]
+        if not fit:
+            return
+        handler = self._dispatcher.handlers[0]
+        seen: list[Message[Any]] | None = None if self._observer is None else []
+        self._begin(worker, tuple(raw for raw, _ in fit))
+        try:
+            outcomes: list[Outcome] = await worker.run(handle_batch(handler, [envelope for _, envelope in fit], seen))
+            if seen:
+                self._handled(handler, seen)
+        except Interrupted as interrupted:
+            outcomes = [interrupted] * len(fit)
+        except Exception as error:  # noqa: BLE001 -- whatever a handler raises becomes a settlement
+            outcomes = [error] * len(fit)
+        finally:
+            worker.raws = ()
+            worker.deadline = None
+        for (raw, envelope), outcome in zip(fit, outcomes, strict=True):
+            if raw in self._settling.held:
+                await self._conclude(raw, envelope, outcome)
+            else:
+                self._settling.finished(raw)
+
+    async def settle_by_hand(self, raw: RawDelivery, outcome: Outcome) -> None:
+        """End a delivery as its handler asks, and return when the broker has heard of it."""
+        await self._conclude(raw, current(raw), outcome)
+        await self._settling.ended(raw)
+
+    def _begin(self, worker: Worker, raws: Sequence[RawDelivery]) -> None:
+        worker.raws = raws
+        if self._timeout is not None:
+            self._watchdog.watch(worker, self._timeout)
+
+    async def _conclude(self, raw: RawDelivery, envelope: Envelope, outcome: Outcome) -> None:
+        if isinstance(outcome, Interrupted):
+            if outcome.args[0] != "timeout":
+                # Lost or stopped: no failure, and not ours to settle.
+                return
+            outcome = TimeoutError(f"the handler took longer than {self._timeout:g} s")
+        decision = self._settling.decide(raw, outcome)
+        if isinstance(decision, GiveUp) and envelope.reply_to is not None:
+            await self._fail_reply(envelope, decision)
+        if raw in self._settling.held:
+            self._settling.carry_out(raw, envelope, decision)
+
+    def _handled(self, handler: Handler, seen: Sequence[Message[Any]]) -> None:
+        if self._observer is not None:
+            for message in seen:
+                self._observer.handled(handler, message)

@@ -1,0 +1,118 @@
+"""Workers: long-lived tasks that take what is ready, so that a message costs no task."""
+
+import asyncio
+from asyncio import Future, Task
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from msgkit.clock import Clock, Timer
+from msgkit.dispatch import Isolated
+from msgkit.spi import RawDelivery
+
+__all__ = ["Interrupted", "Watchdog", "Worker"]
+
+
+class Interrupted(Exception):  # noqa: N818 -- says what happened to a handler, and ends here
+    """A handler was cancelled by us, for this reason."""
+
+
+class Worker:
+    """One of a queue's workers: what it has at hand, and how it is interrupted."""
+
+    __slots__ = ("_interrupted", "_task", "_wakeup", "deadline", "raws")
+
+    def __init__(self, work: "Callable[[Worker], Coroutine[Any, Any, None]]", name: str) -> None:
+        self.raws: Sequence[RawDelivery] = ()
+        self.deadline: float | None = None
+        self._interrupted: str | None = None
+        self._wakeup: Future[None] | None = None
+        self._task: Task[None] = asyncio.create_task(work(self), name=name)
+
+    async def run(self, handling: Coroutine[Any, Any, Any]) -> Any:
+        """Await a handler in a context of its own.
+
+        :raises Interrupted: when it was interrupted, and gave way
+        """
+        try:
+            return await Isolated(handling)
+        except asyncio.CancelledError as error:
+            if self._interrupted is not None:
+                raise Interrupted(self._interrupted) from error
+            if self._task.cancelling():
+                raise
+            # Something that the handler awaited was cancelled; it is the handler that failed.
+            msg = "the handler was cancelled from within"
+            raise RuntimeError(msg) from error
+        finally:
+            if self._interrupted is not None:
+                self._interrupted = None
+                self._task.uncancel()
+
+    async def idle(self, has_work: Callable[[], bool]) -> None:
+        """Return when woken; at once when there is work already."""
+        if has_work():
+            return
+        self._wakeup = asyncio.get_running_loop().create_future()
+        try:
+            await self._wakeup
+        finally:
+            self._wakeup = None
+
+    def wake(self) -> bool:
+        """Wake the worker, if it is idle."""
+        if self._wakeup is None or self._wakeup.done():
+            return False
+        self._wakeup.set_result(None)
+        return True
+
+    def interrupt(self, reason: str) -> None:
+        """Cancel what is being handled; the worker itself goes on."""
+        if self.raws and self._interrupted is None:
+            self._interrupted = reason
+            self._task.cancel()
+
+    @property
+    def task(self) -> "Task[None]":
+        return self._task
+
+
+class Watchdog:
+    """Interrupts handlers whose time is up; one timer for all workers."""
+
+    __slots__ = ("_clock", "_due", "_overrun", "_timer", "_workers")
+
+    def __init__(self, workers: Iterable[Worker], *, clock: Clock, overrun: Callable[[Worker], None]) -> None:
+        self._workers = workers
+        self._clock = clock
+        self._overrun = overrun
+        self._timer: Timer | None = None
+        self._due = 0.0
+
+    def watch(self, worker: Worker, seconds: float) -> None:
+        """Give a worker so many seconds from now on."""
+        now = self._clock.now()
+        worker.deadline = now + seconds
+        if self._timer is None or worker.deadline < self._due:
+            self._arm(worker.deadline, now)
+
+    def _arm(self, due: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._clock.call_later(max(0.0, due - now), self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._clock.now()
+        for worker in self._workers:
+            if worker.deadline is not None and worker.deadline <= now:
+                worker.deadline = None
+                self._overrun(worker)
+        waiting = [worker.deadline for worker in self._workers if worker.deadline is not None]
+        if waiting:
+            self._arm(min(waiting), now)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,154 @@
+"""One listener, ready to be called: from an envelope to a settlement."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Protocol
+
+from msgkit.dispatch.signature import CONTENT, Signature
+from msgkit.envelope import Envelope
+from msgkit.errors import ConfigurationError
+from msgkit.interception import Handle, HandleInterceptor, around_handling
+from msgkit.listener import BoundListener
+from msgkit.message import Delivery, Message, Settler
+from msgkit.settlement import ACCEPT, Accept, Reject, Retry, Settlement
+
+__all__ = ["Handler", "Outlet"]
+
+Decode = Callable[[Envelope], Any]
+
+
+class Outlet(Protocol):
+    """Where a handler's results go."""
+
+    async def result(self, handler: "Handler", envelope: Envelope, value: object, /) -> None:
+        """Answer the sender who asked, else send it on to where the listener says."""
+        ...
+
+
+class Handler:
+    """A listener's function with everything it needs, put together once."""
+
+    def __init__(
+        self,
+        bound: BoundListener,
+        signature: Signature,
+        *,
+        decode: Decode,
+        outlet: Outlet,
+        interceptors: Sequence[HandleInterceptor] = (),
+        executor: Executor | None = None,
+    ) -> None:
+        self.bound = bound
+        self.name = bound.name
+        self.settles_later = bound.spec.settle == "later"
+        self._signature = signature
+        self._decode = decode if signature.takes_payload else _nothing
+        self._outlet = outlet
+        self._interceptors = tuple(interceptors)
+        self.executor = executor
+        self._function = bound.handler if executor is None else self._in_thread
+        self._simple = len(signature.positional) == 1 and not signature.named
+
+    async def handle(self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None") -> Settlement:
+        """Return how the message is to end; whatever goes wrong is raised.
+
+        `seen`, where given, gets the message as the handler saw it.
+        """
+        if self._interceptors:
+            return await self._onion(settler, raw, seen)(envelope)
+        return await self._inner(settler, raw, seen, envelope)
+
+    def _onion(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None") -> Handle:
+        return around_handling(self._interceptors, partial(self._settled, settler, raw, seen))
+
+    async def _settled(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None", envelope: Envelope) -> Settlement:
+        """Interceptors see what a handler raised to end a message as what it returned."""
+        try:
+            return await self._inner(settler, raw, seen, envelope)
+        except (Retry, Reject) as settlement:
+            return settlement
+
+    async def _inner(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None", envelope: Envelope) -> Settlement:
+        payload = self._decode(envelope)
+        signature = self._signature
+        message: Message[Any] | None = None
+        if signature.message:
+            message = (
+                Delivery.taken(payload, envelope, settler, raw)
+                if signature.delivery
+                else Message.received(payload, envelope)
+            )
+        if seen is not None:
+            seen.append(message or Message.received(payload, envelope))
+        if self._simple:
+            result = self._function(signature.positional[0](envelope, payload, message))
+        else:
+            result = self._function(
+                *[get(envelope, payload, message) for get in signature.positional],
+                **{name: get(envelope, payload, message) for name, get in signature.named},
+            )
+        if result is not None and hasattr(result, "__await__"):
+            result = await result
+        if result is None:
+            return ACCEPT
+        if isinstance(result, (Accept, Retry, Reject)):
+            return result
+        await self._outlet.result(self, envelope, result)
+        return ACCEPT
+
+    async def call_batch(self, envelopes: Sequence[Envelope], payloads: Sequence[Any], seen: "list[Message[Any]] | None") -> list[Settlement]:
+        """Return how each message of a batch is to end; what goes wrong with all of them is raised."""
+        signature = self._signature
+        messages = [Message.received(payload, envelope) for payload, envelope in zip(payloads, envelopes, strict=True)]
+        if seen is not None:
+            seen.extend(messages)
+        items = messages if signature.message else list(payloads)
+        result = self._function(
+            *[items if get in CONTENT else get(envelopes[0], None, None) for get in signature.positional],
+            **{name: items if get in CONTENT else get(envelopes[0], None, None) for name, get in signature.named},
+        )
+        if hasattr(result, "__await__"):
+            result = await result
+        return self._batch_result(result, len(envelopes))
+
+    def decode(self, envelope: Envelope) -> Any:
+        """Return the payload, or raise what makes the message poison."""
+        return self._decode(envelope)
+
+    @property
+    def interceptors(self) -> tuple[HandleInterceptor, ...]:
+        return self._interceptors
+
+    def _batch_result(self, result: object, size: int) -> list[Settlement]:
+        if result is None:
+            return [ACCEPT] * size
+        if isinstance(result, (Accept, Retry, Reject)):
+            return [result] * size
+        if not isinstance(result, Sequence) or len(result) != size:
+            msg = f"{self.name}() must return None or a settlement for each of the {size} messages, not {type(result).__name__}"
+            raise ConfigurationError(msg)
+        for settlement in result:
+            if not isinstance(settlement, (Accept, Retry, Reject)):
+                msg = f"{self.name}() must return settlements, not {type(settlement).__name__}"
+                raise ConfigurationError(msg)
+        return list(result)
+
+    def _in_thread(self, *arguments: Any, **named: Any) -> Awaitable[Any]:
+        call = partial(_run, partial(self.bound.handler, *arguments, **named))
+        return asyncio.get_running_loop().run_in_executor(self.executor, copy_context().run, call)
+
+
+def _run(call: Callable[[], Any]) -> Any:
+    """A StopIteration cannot pass a future: whoever waits for it would wait for ever."""
+    try:
+        return call()
+    except StopIteration as error:
+        msg = "the handler raised StopIteration"
+        raise RuntimeError(msg) from error
+
+
+def _nothing(_envelope: Envelope) -> None:
+    return None

@@ -1,0 +1,255 @@
+"""Functions that listen: marked by a decorator, left as they were, and found again in an explicit list."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType, ModuleType
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast
+
+from msgkit.errors import ConfigurationError
+from msgkit.interception import HandleInterceptor
+from msgkit.policy import Backoff
+from msgkit.topology import Destination, Queue
+from msgkit.values import Seconds, at_least_zero
+
+__all__ = [
+    "Batch",
+    "BoundChecker",
+    "BoundListener",
+    "Header",
+    "ListenerOptions",
+    "ListenerSpec",
+    "Listeners",
+    "checker",
+    "collect",
+    "describe",
+    "listener",
+]
+
+F = TypeVar("F", bound=Callable[..., object])
+_MARK = "__msgkit_listeners__"
+_CHECK = "__msgkit_check__"
+
+
+class ListenerOptions(TypedDict, total=False):
+    """How a queue's messages are handled; said once for each queue, or in the settings."""
+
+    concurrency: int
+    max_in_flight: int
+    retry: Backoff
+    timeout: Seconds
+    autostart: bool
+    on_lost: Literal["cancel", "finish"]
+    interceptors: Sequence[HandleInterceptor]
+
+
+class Batch:
+    """So many messages in one call, or as many as came within so many seconds."""
+
+    __slots__ = ("size", "within")
+
+    def __init__(self, size: int, *, within: Seconds = 0.1) -> None:
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+            msg = f"Batch(size) must be a whole number of at least 1, not {size!r}"
+            raise ConfigurationError(msg)
+        self.size = size
+        self.within = at_least_zero(within, "Batch(within=)")
+
+    def __repr__(self) -> str:
+        return f"Batch({self.size}, within={self.within:g})"
+
+
+class Header:
+    """Marks a parameter as a header's value: `Annotated[str, Header("x-trace")]`.
+
+    Without a name it takes the parameter's, with dashes for underscores.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Header({self.name!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerSpec:
+    """What `@listener` wrote on a function."""
+
+    queue: Queue[Any]
+    batch: Batch | None = None
+    settle: Literal["on_return", "later"] = "on_return"
+    send_to: Destination[Any] | None = None
+    options: ListenerOptions = field(default_factory=lambda: ListenerOptions())
+
+
+@dataclass(frozen=True, slots=True)
+class BoundListener:
+    """A callable and what was written on it."""
+
+    handler: Callable[..., Any]
+    spec: ListenerSpec
+    defaults: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return describe(self.handler)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundChecker:
+    """A callable that answers for half messages."""
+
+    handler: Callable[..., Any]
+    name: str
+
+
+def listener(
+    queue: Queue[Any],
+    /,
+    *,
+    batch: Batch | None = None,
+    settle: Literal["on_return", "later"] = "on_return",
+    send_to: Destination[Any] | None = None,
+    **options: Unpack[ListenerOptions],
+) -> Callable[[F], F]:
+    """Mark a function or method as a listener of a queue; it stays the function that it was."""
+    if not isinstance(queue, Queue):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+        msg = f"@listener takes a Queue, not {queue!r}; an Exchange's messages are had by exchange.queue(name)"
+        raise ConfigurationError(msg)
+    if settle not in ("on_return", "later"):
+        msg = f"@listener({queue}): settle= must be 'on_return' or 'later', not {settle!r}"
+        raise ConfigurationError(msg)
+    if batch is not None and (send_to is not None or settle == "later"):
+        msg = f"@listener({queue}): a batch is settled on return and answers nobody; leave out send_to= and settle="
+        raise ConfigurationError(msg)
+    check_options(options, f"@listener({queue})")
+    spec = ListenerSpec(queue=queue, batch=batch, settle=settle, send_to=send_to, options=options)
+
+    def mark(function: F) -> F:
+        plain = getattr(function, "__func__", function)
+        if not callable(plain) or isinstance(plain, type):
+            msg = f"@listener({queue}) marks a function or method, not {function!r}"
+            raise ConfigurationError(msg)
+        setattr(plain, _MARK, (*getattr(plain, _MARK, ()), spec))
+        return function
+
+    return mark
+
+
+def checker(name: str, /) -> Callable[[F], F]:
+    """Mark a function that answers `prepare(check=name)`: True commits, False rolls back, None does not know yet."""
+
+    def mark(function: F) -> F:
+        setattr(getattr(function, "__func__", function), _CHECK, name)
+        return function
+
+    return mark
+
+
+class Listeners:
+    """Listeners that belong together, with defaults that they share."""
+
+    __slots__ = ("defaults", "items")
+
+    def __init__(self, *items: object, **defaults: Unpack[ListenerOptions]) -> None:
+        check_options(defaults, "Listeners()")
+        self.items = items
+        self.defaults = MappingProxyType(dict(defaults))
+
+    def __repr__(self) -> str:
+        return f"Listeners({len(self.items)} items)"
+
+
+def check_options(options: ListenerOptions, where: str) -> None:
+    """Refuse options that cannot work, naming where they stand."""
+    for name in options:
+        if name not in ListenerOptions.__annotations__:
+            msg = f"{where} has no option {name!r}; there are {', '.join(sorted(ListenerOptions.__annotations__))}"
+            raise ConfigurationError(msg)
+    for name in ("concurrency", "max_in_flight"):
+        number: object = options.get(name, 1)
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            msg = f"{where}: {name}= must be a whole number of at least 1, not {number!r}"
+            raise ConfigurationError(msg)
+    if "timeout" in options and at_least_zero(options["timeout"], f"{where}: timeout=") == 0:
+        msg = f"{where}: timeout= must be more than 0; leave it out for no limit"
+        raise ConfigurationError(msg)
+    if options.get("on_lost", "cancel") not in ("cancel", "finish"):
+        msg = f"{where}: on_lost= must be 'cancel' or 'finish', not {options.get('on_lost')!r}"
+        raise ConfigurationError(msg)
+    if not isinstance(options.get("retry", Backoff()), Backoff):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+        msg = f"{where}: retry= takes a Backoff(...), not {options.get('retry')!r}"
+        raise ConfigurationError(msg)
+
+
+def collect(items: Sequence[object]) -> tuple[list[BoundListener], list[BoundChecker]]:
+    """Return the listeners and checkers of functions, bound methods, objects, modules and groups.
+
+    :raises ConfigurationError: for an item in which nothing listens
+    """
+    listeners: list[BoundListener] = []
+    checkers: list[BoundChecker] = []
+    for item in items:
+        _collect(item, {}, listeners, checkers)
+    return listeners, checkers
+
+
+def _collect(
+    item: object, defaults: Mapping[str, Any], listeners: list[BoundListener], checkers: list[BoundChecker]
+) -> None:
+    if isinstance(item, Listeners):
+        for inner in item.items:
+            _collect(inner, {**defaults, **item.defaults}, listeners, checkers)
+        return
+    found = 0
+    for member in _members(item):
+        for spec in cast("tuple[ListenerSpec, ...]", getattr(member, _MARK, ())):
+            listeners.append(BoundListener(member, spec, defaults))
+            found += 1
+        if (name := getattr(member, _CHECK, None)) is not None:
+            checkers.append(BoundChecker(member, name))
+            found += 1
+    if not found:
+        msg = f"nothing listens in {_what(item)}; mark a function or method of it with @listener(queue)"
+        raise ConfigurationError(msg)
+
+
+def _members(item: object) -> Iterator[Callable[..., Any]]:
+    """Yield the callables in which a mark is looked for, in the order of their definition."""
+    if isinstance(item, ModuleType):
+        for value in vars(item).values():
+            if inspect.isfunction(value) and value.__module__ == item.__name__:
+                yield value
+    elif isinstance(item, type):
+        msg = f"{_what(item)} is a class; list an instance of it, {item.__name__}(...)"
+        raise ConfigurationError(msg)
+    elif callable(item) and (hasattr(item, _MARK) or hasattr(item, _CHECK)):
+        yield item
+    else:
+        names = dict.fromkeys(name for cls in reversed(type(item).__mro__) for name in vars(cls))
+        for name in names:
+            # Looked up on the class first, so that no property is run.
+            if _is_marked(inspect.getattr_static(type(item), name)):
+                yield getattr(item, name)
+
+
+def _is_marked(value: object) -> bool:
+    plain = getattr(value, "__func__", value)
+    return hasattr(plain, _MARK) or hasattr(plain, _CHECK)
+
+
+def describe(handler: Callable[..., Any]) -> str:
+    """Return a name by which a person finds the function."""
+    plain = inspect.unwrap(getattr(handler, "__func__", handler))
+    return f"{getattr(plain, '__module__', '?')}.{getattr(plain, '__qualname__', repr(plain))}"
+
+
+def _what(item: object) -> str:
+    if isinstance(item, ModuleType):
+        return f"module {item.__name__}"
+    if isinstance(item, type) or callable(item):
+        return describe(cast("Callable[..., Any]", item))
+    return f"{type(item).__module__}.{type(item).__qualname__} object"

@@ -1,0 +1,116 @@
+"""What follows a handler's outcome: decided purely, carried out elsewhere."""
+
+from dataclasses import dataclass
+from typing import final
+
+from msgkit.errors import ConfigurationError, ConversionError
+from msgkit.settlement import Accept, Reject, Retry, Settlement
+from msgkit.values import Seconds, at_least_zero
+
+__all__ = ["Again", "Backoff", "Decision", "GiveUp", "decide"]
+
+
+@final
+class Backoff:
+    """How often a message is tried, and how long is waited in between.
+
+    The n-th pause is `first * factor ** (n - 1)` seconds, at most `limit`, give or take
+    `jitter` of it. An error in `give_up_on` is not tried again.
+    """
+
+    __slots__ = ("attempts", "factor", "first", "give_up_on", "jitter", "limit")
+
+    def __init__(
+        self,
+        attempts: int = 5,
+        *,
+        first: Seconds = 0.2,
+        factor: float = 2.0,
+        limit: Seconds = 60,
+        jitter: float = 0.2,
+        give_up_on: tuple[type[Exception], ...] = (),
+    ) -> None:
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+            msg = f"Backoff(attempts=) must be a whole number of at least 1, not {attempts!r}"
+            raise ConfigurationError(msg)
+        if not factor >= 1:
+            msg = f"Backoff(factor=) must be at least 1, not {factor}"
+            raise ConfigurationError(msg)
+        if not 0 <= jitter <= 1:
+            msg = f"Backoff(jitter=) must be between 0 and 1, not {jitter}"
+            raise ConfigurationError(msg)
+        self.attempts = attempts
+        self.first = at_least_zero(first, "Backoff(first=)")
+        self.factor = factor
+        self.limit = at_least_zero(limit, "Backoff(limit=)")
+        self.jitter = jitter
+        self.give_up_on = tuple(give_up_on)
+
+    def with_attempts(self, attempts: int) -> "Backoff":
+        """Return the same policy with another number of attempts."""
+        return Backoff(
+            attempts, first=self.first, factor=self.factor, limit=self.limit, jitter=self.jitter, give_up_on=self.give_up_on
+        )
+
+    def pause(self, attempt: int, draw: float) -> float:
+        """Return the seconds to wait after the `attempt`-th failure; `draw` is a random number from 0 to 1."""
+        # The exponent is bounded, since no limit is reached later than by then and floats overflow.
+        plain = min(self.limit, self.first * self.factor ** min(attempt - 1, 64))
+        return plain * (1 + self.jitter * (2 * draw - 1))
+
+    @property
+    def longest(self) -> float:
+        """The longest pause that can come of it."""
+        return max((self.pause(attempt, 1.0) for attempt in range(1, min(self.attempts, 66))), default=0.0)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Backoff) and self._state() == other._state()
+
+    def __hash__(self) -> int:
+        return hash(self._state())
+
+    def __repr__(self) -> str:
+        return f"Backoff({self.attempts}, first={self.first:g}, factor={self.factor:g}, limit={self.limit:g})"
+
+    def _state(self) -> tuple[object, ...]:
+        return (self.attempts, self.first, self.factor, self.limit, self.jitter, self.give_up_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Once more, after so many seconds."""
+
+    after: float
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Never again: the reason is what the dead letter says."""
+
+    reason: str
+    error: BaseException | None = None
+
+
+Decision = Accept | Again | GiveUp
+
+
+def decide(policy: Backoff, attempt: int, outcome: Settlement | BaseException, draw: float) -> Decision:
+    """Return what follows the outcome of the `attempt`-th try."""
+    match outcome:
+        case Accept():
+            return outcome
+        case Reject():
+            return GiveUp(outcome.reason, outcome.__cause__)
+        case ConversionError():
+            return GiveUp("poison", outcome)
+        case Retry():
+            if attempt >= policy.attempts:
+                return GiveUp("attempts exhausted", outcome.__cause__)
+            return Again(policy.pause(attempt, draw) if outcome.after is None else outcome.after, outcome.__cause__)
+        case _ if isinstance(outcome, policy.give_up_on):
+            return GiveUp("gave up", outcome)
+        case _ if attempt >= policy.attempts:
+            return GiveUp("attempts exhausted", outcome)
+        case _:
+            return Again(policy.pause(attempt, draw), outcome)

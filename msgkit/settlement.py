@@ -1,0 +1,46 @@
+"""How an application ends a delivery: a closed set of three outcomes, returned or raised."""
+
+from typing import final
+
+from msgkit.values import Seconds, at_least_zero
+
+__all__ = ["ACCEPT", "Accept", "Reject", "Retry", "Settlement"]
+
+
+@final
+class Accept:
+    """Done: the message never comes back."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Accept()"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Accept)
+
+    def __hash__(self) -> int:
+        return hash(Accept)
+
+
+@final
+class Retry(Exception):  # noqa: N818 -- an outcome, not an error
+    """Once more, after a pause of the policy's or of one's own; counts as an attempt."""
+
+    def __init__(self, after: Seconds | None = None) -> None:
+        super().__init__(after)
+        self.after = None if after is None else at_least_zero(after, "Retry(after=)")
+
+
+@final
+class Reject(Exception):  # noqa: N818 -- an outcome, not an error
+    """Never again: straight to the dead letters, with the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+Settlement = Accept | Retry | Reject
+
+ACCEPT = Accept()

@@ -1,0 +1,20 @@
+"""Sending, requesting, and taking by hand."""
+
+from msgkit.template.receiving import Receiver
+from msgkit.template.sender import Pipeline, Prepared, Sender
+from msgkit.template.session import Session
+from msgkit.template.sync import SyncDelivery, SyncTemplate
+from msgkit.template.template import Handle, MessageTemplate, payload_type
+
+__all__ = [
+    "Handle",
+    "MessageTemplate",
+    "Pipeline",
+    "Prepared",
+    "Receiver",
+    "Sender",
+    "Session",
+    "SyncDelivery",
+    "SyncTemplate",
+    "payload_type",
+]

@@ -1,0 +1,187 @@
+"""From a payload to an envelope: what is the same for all messages to one destination is found once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from msgkit.brokers import Link
+from msgkit.clock import Clock
+from msgkit.conversion import Conversion, Encoder, payload_kind
+from msgkit.envelope import NO_HEADERS, Envelope, Kind, new_id
+from msgkit.errors import ConfigurationError, InvalidMessage
+from msgkit.message import Message, SendOptions, check_send_options
+from msgkit.naming import Naming
+from msgkit.spi import Power
+from msgkit.topology import Destination, Exchange, Queue
+from msgkit.values import Headers, at_least_zero, check_body, check_headers, check_text, epoch
+
+__all__ = ["Outgoing", "no_destination"]
+
+
+
+class Outgoing:
+    """One destination, ready to be sent to."""
+
+    def __init__(
+        self, destination: Destination[Any], *, link: Link, naming: Naming, conversion: Conversion, clock: Clock
+    ) -> None:
+        self.link = link
+        self.write = link.binding.send
+        self._destination = destination
+        self._name = naming.name(destination)
+        self._types = destination.types
+        self._converter = destination.converter
+        self._conversion = conversion
+        self._now = clock.now
+        self._encoders: dict[Any, Encoder] = {}
+        self._is_queue = isinstance(destination, Queue)
+        self._kind = Kind.QUEUE if self._is_queue else Kind.EXCHANGE
+        self._key: Callable[[Any], str] | None = None
+        self._subject: str | Callable[[Any], str] | None = None
+        if isinstance(destination, Exchange):
+            self._key, self._subject = destination.key, destination.subject
+
+    def envelope(self, given: object, options: SendOptions) -> Envelope:
+        """Return what is sent; everything that is wrong with it is raised here, before any I/O."""
+        if isinstance(given, Message):
+            payload, options = _unwrapped(cast("Message[Any]", given), options)
+        else:
+            payload = given
+        kind = payload_kind(payload, self._types, self._destination.name)
+        encoder = self._encoders.get(kind)
+        if encoder is None or "content_type" in options:
+            encoder = self._encoder(kind, options)
+        body = encoder.encode(payload)
+        check_body(body, self._destination.name)
+        if options:
+            return self._with_options(payload, body, encoder, options)
+        return Envelope(
+            body,
+            self._name,
+            self._kind,
+            new_id(),
+            NO_HEADERS if encoder.type_header is None else self._headers(NO_HEADERS, encoder),
+            self._key_of(payload),
+            self._subject_of(payload),
+            encoder.content_type,
+            encoder.type_name,
+            self._now(),
+        )
+
+    def _encoder(self, kind: Any, options: SendOptions) -> Encoder:
+        encoder = self._conversion.encoder(kind, self._converter, options.get("content_type"))
+        if "content_type" not in options and len(self._encoders) < 64:  # noqa: PLR2004 -- types may be made at run time
+            self._encoders[kind] = encoder
+        return encoder
+
+    def _key_of(self, payload: Any) -> str | None:
+        return None if self._key is None else check_text(self._key(payload), f"the key for {self._destination}")
+
+    def _subject_of(self, payload: Any) -> str | None:
+        subject = self._subject
+        if subject is None or isinstance(subject, str):
+            return subject
+        return check_text(subject(payload), f"the subject for {self._destination}")
+
+    def _with_options(self, payload: Any, body: bytes, encoder: Encoder, options: SendOptions) -> Envelope:
+        check_send_options(options, f"send({self._destination})")
+        now = self._now()
+        due, delay, deliver_at = self._due(options, now)
+        return Envelope(
+            body=body,
+            destination=self._name,
+            kind=self._kind,
+            message_id=check_text(options["message_id"], "message_id=") if "message_id" in options else new_id(),
+            headers=self._headers(options.get("headers", NO_HEADERS), encoder),
+            key=check_text(options["key"], "key=") if "key" in options else self._key_of(payload),
+            subject=check_text(options["subject"], "subject=") if "subject" in options else self._subject_of(payload),
+            content_type=encoder.content_type,
+            type=encoder.type_name,
+            sent_at=now,
+            correlation_id=_text(options, "correlation_id"),
+            reply_to=_text(options, "reply_to"),
+            expires_at=due + at_least_zero(options["ttl"], "ttl=") if "ttl" in options else None,
+            delay=delay,
+            deliver_at=deliver_at,
+            priority=self._priority(options),
+            require_route=self._require_route(options),
+        )
+
+    def _headers(self, headers: Headers, encoder: Encoder) -> Headers:
+        if encoder.type_header is not None and encoder.type_name is not None:
+            headers = {encoder.type_header: encoder.type_name, **headers}
+        # A copy, since the caller may go on to change his.
+        return check_headers(dict(headers)) if headers else NO_HEADERS
+
+    def _due(self, options: SendOptions, now: float) -> tuple[float, float | None, float | None]:
+        """Return when the message is due, as far as can be known here, and the two ways of saying so."""
+        if "delay" in options and "deliver_at" in options:
+            msg = f"send({self._destination}): delay= and deliver_at= exclude each other"
+            raise InvalidMessage(msg)
+        if "delay" in options:
+            delay = at_least_zero(options["delay"], "delay=")
+            self._require(Power.DELAY, "delay=")
+            self._check_delay(delay)
+            return now + delay, delay or None, None
+        if "deliver_at" in options:
+            at = epoch(options["deliver_at"], "deliver_at=")
+            self._require(Power.DELIVER_AT, "deliver_at=")
+            self._check_delay(at - now)
+            return max(now, at), None, at
+        return now, None, None
+
+    def _check_delay(self, delay: float) -> None:
+        longest = self.link.capabilities.delay.longest
+        if longest is not None and delay > longest:
+            msg = f"send({self._destination}): {self.link.capabilities.broker} delays by {longest:g} s at most, not by {delay:g} s"
+            raise InvalidMessage(msg)
+
+    def _priority(self, options: SendOptions) -> int | None:
+        if "priority" not in options:
+            return None
+        priority: object = options["priority"]
+        if isinstance(priority, bool) or not isinstance(priority, int) or priority < 0:
+            msg = f"send({self._destination}): priority= must be a whole number of at least 0, not {priority!r}"
+            raise InvalidMessage(msg)
+        self._require(Power.PRIORITY, "priority=")
+        if isinstance(self._destination, Queue):
+            highest = cast("Queue[Any]", self._destination).priorities
+            if highest is None or priority > highest:
+                says = f"priorities={highest}" if highest is not None else "no priorities="
+                msg = f"send({self._destination}): priority={priority}, but the queue was declared with {says}"
+                raise InvalidMessage(msg)
+        return priority
+
+    def _require_route(self, options: SendOptions) -> bool:
+        wanted = options.get("require_route", False)
+        if wanted and not self._is_queue:
+            self._require(Power.REQUIRE_ROUTE, "require_route=True")
+        return wanted
+
+    def _require(self, power: Power, what: str) -> None:
+        self.link.capabilities.require(power, f"send({self._destination}, {what})")
+
+
+def _text(options: Mapping[str, Any], name: str) -> str | None:
+    return check_text(options[name], f"{name}=") if name in options else None
+
+
+def _unwrapped(message: Message[Any], options: SendOptions) -> tuple[Any, SendOptions]:
+    """Take a message apart; one that was received is sent on as a new one, without what msgkit wrote on it."""
+    if message.options or message.sent_at is None:
+        mine: SendOptions = {"message_id": message.id, **message.options}
+    else:
+        mine = {"headers": {name: value for name, value in message.headers.items() if not name.startswith("msgkit-")}}
+        if message.key is not None:
+            mine["key"] = message.key
+        if message.subject is not None:
+            mine["subject"] = message.subject
+        mine["correlation_id"] = message.correlation_id or message.id
+    if "headers" in options and "headers" in mine:
+        options = {**options, "headers": {**mine["headers"], **options["headers"]}}
+    return message.payload, {**mine, **options}
+
+
+def no_destination(to: object) -> ConfigurationError:
+    """Return the error for something that cannot be sent to."""
+    msg = f"messages are sent to an Exchange or a Queue, not to {to!r}; make one on the spot: Queue({to!r}, YourType)"
+    return ConfigurationError(msg)

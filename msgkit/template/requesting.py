@@ -1,0 +1,88 @@
+"""Requests and their answers: the first one wins, late ones are counted."""
+
+import asyncio
+import logging
+from asyncio import Future
+
+from msgkit.brokers import Link
+from msgkit.envelope import Envelope
+from msgkit.errors import ConfigurationError, RemoteError, RequestUnknown
+from msgkit.spi import Down, Event, Power, Replies
+
+__all__ = ["ERROR_HEADER", "REASON_HEADER", "Requester", "check_answer"]
+
+logger = logging.getLogger("msgkit")
+
+#: What an answer carries that is none: the type of the failure, and the text of a `Reject`.
+ERROR_HEADER, REASON_HEADER = "msgkit-error", "msgkit-error-reason"
+
+
+class Requester:
+    """The requests of one client to one broker that wait for their answers."""
+
+    def __init__(self, link: Link, address: str) -> None:
+        self.address = address
+        self.late = 0
+        self._pending: dict[str, Future[Envelope]] = {}
+        self._unwatch = link.watch(self._on_event)
+
+    @classmethod
+    async def open(cls, link: Link, who: str) -> "Requester":
+        """Return a requester that is ready for answers.
+
+        :raises UnsupportedCapability: when the broker has no way to answer
+        """
+        link.capabilities.require(Power.REQUEST, who)
+        binding = link.binding
+        if not isinstance(binding, Replies):
+            msg = f"{type(binding).__name__} declares {Power.REQUEST.value}, but does not offer it"
+            raise ConfigurationError(msg)
+        # The requester is made after its address is known, and answers come only after that.
+        waiting: list[Requester] = []
+        address = await binding.listen_for_replies(lambda envelope: waiting[0].on_reply(envelope))
+        waiting.append(cls(link, address))
+        return waiting[0]
+
+    def expect(self, correlation_id: str) -> "Future[Envelope]":
+        if correlation_id in self._pending:
+            msg = f"a request with correlation_id {correlation_id!r} is waiting for its answer already"
+            raise ConfigurationError(msg)
+        future: Future[Envelope] = asyncio.get_running_loop().create_future()
+        self._pending[correlation_id] = future
+        return future
+
+    def forget(self, correlation_id: str) -> None:
+        self._pending.pop(correlation_id, None)
+
+    def on_reply(self, envelope: Envelope) -> None:
+        future = self._pending.pop(envelope.correlation_id or "", None)
+        if future is None or future.done():
+            self.late += 1
+            logger.info("answer %s came too late, or a second time", envelope.message_id)
+        else:
+            future.set_result(envelope)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Down):
+            self._fail(f"the connection was lost while waiting for the answer ({event.reason})")
+
+    def close(self) -> None:
+        self._unwatch()
+        self._fail("the template was closed while waiting for the answer")
+
+    def _fail(self, why: str) -> None:
+        pending, self._pending = self._pending, {}
+        for future in pending.values():
+            if not future.done():
+                future.set_exception(RequestUnknown(why))
+
+
+def check_answer(envelope: Envelope) -> Envelope:
+    """Return an answer that is one.
+
+    :raises RemoteError: when it says that the handler failed
+    """
+    error = envelope.headers.get(ERROR_HEADER)
+    if error is not None:
+        raise RemoteError(str(error), str(envelope.headers.get(REASON_HEADER, "")))
+    return envelope

@@ -1,0 +1,320 @@
+"""The template: every way of sending, and of taking by hand, over all brokers of the settings."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Generic, Self, TypeVar, Union, Unpack, cast
+
+from msgkit.clock import SYSTEM, Clock
+from msgkit.envelope import Envelope, Receipt
+from msgkit.errors import Closed, ConfigurationError, RequestTimeout, RequestUnknown, SendUnknown, UnsupportedCapability
+from msgkit.interception import SendInterceptor
+from msgkit.message import Delivery, Message, SendOptions, check_send_options
+from msgkit.settings import Settings
+from msgkit.spi import Browsable, Native, Power, TwoPhase
+from msgkit.template.confirming import DEFAULT_TIMEOUT, confirmed
+from msgkit.template.pipeline import BoundedPipeline
+from msgkit.template.receiving import Receiver
+from msgkit.template.requesting import check_answer
+from msgkit.template.sender import Prepared, Sender
+from msgkit.template.session import Session
+from msgkit.template.transacting import HalfSent, TransactionSender, enlist
+from msgkit.topology import Destination, Queue
+from msgkit.values import Seconds, at_least_zero
+
+__all__ = ["Handle", "MessageTemplate", "payload_type"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Seconds that closing may take before what is not confirmed is given up.
+_CLOSING = 10.0
+
+
+class MessageTemplate(Sender):
+    """Sends, requests, receives and browses; connects when it is first used, or by `async with`.
+
+    An application uses the template that it is given, or makes one; then the application
+    connects and closes it.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, interceptors: Sequence[SendInterceptor] = ()) -> None:
+        self._settings = settings
+        self._interceptors = tuple(interceptors)
+        self._session: Session | None = None
+        self._closed = False
+        self.clock: Clock = SYSTEM
+
+    # -- lifetime
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    @property
+    def settings(self) -> Settings | None:
+        """What it was made with; None means that they are loaded when it connects."""
+        return self._settings
+
+    async def connect(
+        self, settings: Settings | None = None, *, clock: Clock = SYSTEM, interceptors: Sequence[SendInterceptor] = ()
+    ) -> Session:
+        """Be ready; brokers are connected when something is first sent to them. What is given here counts for this run."""
+        if self._session is not None:
+            msg = "the template is connected already; a template serves one application at a time"
+            raise ConfigurationError(msg)
+        self._closed = False
+        self._session = Session(
+            settings or self._settings or Settings.load(), clock, (*interceptors, *self._interceptors)
+        )
+        self.clock = clock
+        return self._session
+
+    async def close(self, deadline: float = _CLOSING) -> None:
+        """Let go of all brokers; what is used afterwards raises `Closed`."""
+        session, self._session = self._session, None
+        self._closed = True
+        if session is not None:
+            await session.close(deadline)
+
+    async def session(self) -> Session:
+        """Return the connected state, connecting first when this is the first use."""
+        if self._session is not None:
+            return self._session
+        if self._closed:
+            msg = "the template is closed; use it inside `async with`, or inside its application's run"
+            raise Closed(msg)
+        return await self.connect()
+
+    # -- sending
+
+    async def send(self, to: Destination[T], payload: T | Message[T], /, **options: Unpack[SendOptions]) -> Receipt:
+        session = self._session or await self.session()
+        try:
+            outgoing = session.outgoing.get(to) or await session.prepare(to)
+        except TypeError:
+            outgoing = await session.prepare(to)
+        envelope = outgoing.envelope(payload, options)
+        if session.interceptors:
+            return await session.send(outgoing, envelope, _timeout(options))
+        future = outgoing.write(envelope)
+        if future.done():
+            return future.result()
+        return await confirmed(outgoing.link.binding, envelope, future, _timeout(options))
+
+    async def send_many(
+        self, to: Destination[T], payloads: Sequence[T | Message[T]], /, **options: Unpack[SendOptions]
+    ) -> list[Receipt]:
+        if "message_id" in options:
+            msg = "send_many(message_id=) would give all messages one id; give each its own: Message(payload, message_id=...)"
+            raise ConfigurationError(msg)
+        session = await self.session()
+        outgoing = await session.prepare(to)
+        # Refused as a whole before the first is sent, as a list with a wrong payload in it is one mistake.
+        envelopes = [outgoing.envelope(payload, options) for payload in payloads]
+        futures: list[asyncio.Future[Receipt]] = []
+        async with self.pipeline() as pipeline:
+            for envelope in envelopes:
+                futures.append(await pipeline.send_envelope(outgoing, envelope, _timeout(options)))
+        return [future.result() for future in futures]
+
+    def to(self, destination: Destination[T], /, **options: Unpack[SendOptions]) -> "Handle[T]":
+        """Return a handle that sends to one destination, with options that hold for all."""
+        return Handle(self, destination, options)
+
+    @asynccontextmanager
+    async def pipeline(self, *, in_flight: int = 256) -> AsyncIterator[BoundedPipeline]:
+        """Send without waiting for each confirmation; leaving waits for all.
+
+        :raises ExceptionGroup: on leaving, of the sends that failed
+        """
+        session = await self.session()
+        pipeline = BoundedPipeline(session.prepare, session.send, in_flight=in_flight)
+        try:
+            yield pipeline
+        except BaseException:
+            await pipeline.settle()
+            raise
+        await pipeline.finish()
+
+    async def request(
+        self, to: Destination[T], payload: T | Message[T], reply: type[R], /, **options: Unpack[SendOptions]
+    ) -> R:
+        """Send, and return the answer; `timeout` is also how long the request lives.
+
+        :raises RequestTimeout: when no answer came in time
+        :raises RemoteError: when the handler failed for good
+        :raises RequestUnknown: when the connection was lost: it may have been handled
+        """
+        if "reply_to" in options or "ttl" in options:
+            msg = "request() sets reply_to= and ttl= itself: the answer comes back here, and timeout= is its time to live"
+            raise ConfigurationError(msg)
+        session = await self.session()
+        outgoing = await session.prepare(to)
+        requester = await session.requester(outgoing.link, f"request({to})")
+        timeout = _timeout(options)
+        plain = outgoing.envelope(payload, options)
+        correlation = plain.correlation_id or plain.message_id
+        envelope = plain._replace(
+            reply_to=requester.address,
+            correlation_id=correlation,
+            expires_at=session.clock.now() + timeout + (plain.delay or 0.0),
+        )
+        future = requester.expect(correlation)
+        timer = session.clock.call_later(timeout, lambda: _time_out(future, envelope, timeout))
+        try:
+            await session.send(outgoing, envelope, timeout)
+            answer = check_answer(await future)
+        except SendUnknown as error:
+            msg = f"request {envelope.message_id} to {to} may have been sent: {error}"
+            raise RequestUnknown(msg) from error
+        finally:
+            timer.cancel()
+            requester.forget(correlation)
+        return cast("R", session.conversion.decoder(reply, to.converter)(answer))
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, source: Delivery[Any] | None = None, broker: str = "default"
+    ) -> AsyncIterator[Sender]:
+        """Send all or nothing; the `source` delivery is accepted with it. An error takes everything back.
+
+        :raises UnsupportedCapability: when the broker has no transactions
+        """
+        session = await self.session()
+        link = await session.links.get(broker)
+        link.capabilities.require(Power.TRANSACTION, "transaction()")
+        transaction = await TransactionSender.begin(session, link)
+        try:
+            yield transaction
+        except BaseException:
+            await transaction.abort()
+            raise
+        await transaction.commit(None if source is None else enlist(source))
+
+    @asynccontextmanager
+    async def prepare(
+        self, to: Destination[T], payload: T | Message[T], /, *, check: str, **options: Unpack[SendOptions]
+    ) -> AsyncIterator[Prepared]:
+        """Store a message that nobody sees yet; a clean exit commits it, an error takes it back.
+
+        When this process dies in between, the `@checker(check)` of any instance decides.
+
+        :raises UnsupportedCapability: when the broker has no half messages
+        """
+        session = await self.session()
+        outgoing = await session.prepare(to)
+        outgoing.link.capabilities.require(Power.PREPARE, f"prepare({to})")
+        binding = cast("TwoPhase", outgoing.link.binding)
+        half = HalfSent(await binding.prepare(outgoing.envelope(payload, options), check))
+        try:
+            yield half
+        except BaseException:
+            await half.roll_back()
+            raise
+        if not half.decided:
+            await half.commit()
+
+    # -- taking
+
+    @asynccontextmanager
+    async def receiver(self, queue: Queue[T], /, *, max_in_flight: int = 1) -> AsyncIterator[Receiver[T]]:
+        """Consume by hand, for many takes; what is taken and not settled goes back on leaving."""
+        session = await self.session()
+        link = await session.link_of(queue)
+        broker = link.broker.name
+
+        async def reply(request: Envelope, payload: object) -> Receipt:
+            return await session.answer(request, payload, broker)
+
+        receiver = Receiver[T](
+            session.naming.queue_spec(queue),
+            max_in_flight=max_in_flight,
+            decode=session.conversion.decoder(payload_type(queue), queue.converter),
+            clock=session.clock,
+            reply=reply,
+        )
+        await receiver.open(link)
+        try:
+            yield receiver
+        finally:
+            await receiver.close()
+
+    @asynccontextmanager
+    async def receive(
+        self, queue: Queue[T], /, *, limit: int = 1, timeout: Seconds = 0
+    ) -> AsyncIterator[Sequence[Delivery[T]]]:
+        """Take up to `limit` messages, once; a clean exit accepts what is unsettled, an error gives it back."""
+        async with self.receiver(queue, max_in_flight=limit) as receiver:
+            deliveries = await receiver.take(limit, timeout=timeout)
+            yield deliveries
+            await receiver.accept_all(deliveries)
+
+    async def browse(self, queue: Queue[T], /, *, limit: int | None = None) -> AsyncIterator[Message[T]]:
+        """Look at what waits, oldest first, and take nothing.
+
+        :raises UnsupportedCapability: when the broker cannot show it
+        """
+        session = await self.session()
+        link = await session.link_of(queue)
+        link.capabilities.require(Power.BROWSE, f"browse({queue})")
+        decode = session.conversion.decoder(payload_type(queue), queue.converter)
+        async for envelope in cast("Browsable", link.binding).browse(session.naming.queue_spec(queue), limit):
+            yield Message.received(decode(envelope), envelope)
+
+    # -- the rest
+
+    async def declare(self, *destinations: Destination[Any]) -> None:
+        """Have destinations be there, as an application does for those that it knows of."""
+        await (await self.session()).declare(destinations)
+
+    @asynccontextmanager
+    async def native(self, kind: type[R], /, *, broker: str = "default") -> AsyncIterator[R]:
+        """Borrow the client library's own object of that type.
+
+        :raises UnsupportedCapability: when the binding has none
+        """
+        link = await (await self.session()).links.get(broker)
+        if not isinstance(link.binding, Native):
+            msg = f"{link.capabilities.broker} has nothing native to lend"
+            raise UnsupportedCapability(msg)
+        async with link.binding.native(kind) as lent:
+            yield lent
+
+
+class Handle(Generic[T]):
+    """Sends to one destination, with options that hold for all; those of a call go before them."""
+
+    __slots__ = ("_destination", "_options", "_template")
+
+    def __init__(self, template: MessageTemplate, destination: Destination[T], options: SendOptions) -> None:
+        check_send_options(options, f"to({destination})")
+        self._template = template
+        self._destination = destination
+        self._options = options
+
+    async def send(self, payload: T | Message[T], /, **options: Unpack[SendOptions]) -> Receipt:
+        return await self._template.send(self._destination, payload, **{**self._options, **options})
+
+    async def request(self, payload: T | Message[T], reply: type[R], /, **options: Unpack[SendOptions]) -> R:
+        return await self._template.request(self._destination, payload, reply, **{**self._options, **options})
+
+
+def payload_type(queue: Queue[Any]) -> Any:
+    """Return what a queue's messages are decoded into: one type, or the union of all."""
+    if not queue.types:
+        return object
+    return Union[queue.types]  # noqa: UP007 -- built from a tuple, not written down
+
+
+def _timeout(options: SendOptions) -> float:
+    return at_least_zero(options["timeout"], "timeout=") if "timeout" in options else DEFAULT_TIMEOUT
+
+
+def _time_out(future: "asyncio.Future[Envelope]", request: Envelope, timeout: float) -> None:
+    if not future.done():
+        msg = f"no answer to request {request.message_id} to {request.destination!r} within {timeout:g} s"
+        future.set_exception(RequestTimeout(msg))

@@ -1,0 +1,159 @@
+"""Names, headers and times: what they may be, checked in one place."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from msgkit.errors import ConfigurationError, InvalidMessage
+
+__all__ = [
+    "MAX_BODY",
+    "MAX_HEADERS",
+    "HeaderValue",
+    "Headers",
+    "Option",
+    "Seconds",
+    "at_least_zero",
+    "check_body",
+    "check_headers",
+    "check_name",
+    "check_text",
+    "epoch",
+    "seconds",
+]
+
+Seconds = float | timedelta
+HeaderValue = str | int | float | bool | bytes | datetime
+Headers = Mapping[str, HeaderValue]
+
+MAX_NAME = 200
+MAX_TEXT = 1024
+MAX_HEADERS = 16 * 1024
+MAX_BODY = 1024 * 1024
+_INT64 = 1 << 63
+
+
+class Option:
+    """The base of what only one broker understands: `RabbitQueue`, `KafkaTopic`, …
+
+    `scheme` names the URL schemes that the option is for.
+    """
+
+    schemes: tuple[str, ...] = ()
+
+
+def seconds(value: Seconds, what: str) -> float:
+    """Return a duration in seconds; `what` is the name that an error gives it."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+        msg = f"{what} must be seconds or a timedelta, not {type(value).__name__}"
+        raise InvalidMessage(msg)
+    if not math.isfinite(value):
+        msg = f"{what} must be finite, not {value}"
+        raise InvalidMessage(msg)
+    return float(value)
+
+
+def at_least_zero(value: Seconds, what: str) -> float:
+    """Return a duration in seconds that is not negative."""
+    length = seconds(value, what)
+    if length < 0:
+        msg = f"{what} must not be negative, but is {length:g} s"
+        raise InvalidMessage(msg)
+    return length
+
+
+def epoch(moment: datetime, what: str) -> float:
+    """Return an aware datetime in seconds since 1970."""
+    if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+        msg = f"{what} must be a datetime, not {type(moment).__name__}"
+        raise InvalidMessage(msg)
+    if moment.tzinfo is None:
+        msg = f"{what} has no time zone; use datetime.now(UTC) or add tzinfo"
+        raise InvalidMessage(msg)
+    return moment.timestamp()
+
+
+def check_name(name: object, what: str) -> str:
+    """Return the name of a destination, or say what is wrong with it."""
+    if not isinstance(name, str):
+        msg = f"the name of {what} must be a str, not {type(name).__name__}"
+        raise ConfigurationError(msg)
+    if not name or name.isspace():
+        msg = f"the name of {what} is empty"
+        raise ConfigurationError(msg)
+    if len(name.encode()) > MAX_NAME:
+        msg = f"the name of {what} is longer than {MAX_NAME} bytes: {name[:40]!r}…"
+        raise ConfigurationError(msg)
+    if not name.isprintable():
+        msg = f"the name of {what} holds a control character: {name!r}"
+        raise ConfigurationError(msg)
+    return name
+
+
+def check_text(value: object, what: str) -> str:
+    """Return a key, subject or id, or say what is wrong with it."""
+    if not isinstance(value, str):
+        msg = f"{what} must be a str, not {type(value).__name__}"
+        raise InvalidMessage(msg)
+    if len(value) > MAX_TEXT:
+        msg = f"{what} is longer than {MAX_TEXT} characters: {value[:40]!r}…"
+        raise InvalidMessage(msg)
+    return value
+
+
+def check_body(body: bytes, destination: str) -> None:
+    """Refuse a body that not every broker takes."""
+    if len(body) > MAX_BODY:
+        msg = f"the body for {destination!r} has {len(body):,} bytes; at most {MAX_BODY:,} can be sent"
+        raise InvalidMessage(msg)
+
+
+def check_headers(headers: Headers) -> Headers:
+    """Return headers that every broker can carry unchanged, or say which one cannot be."""
+    size = 0
+    for name, value in headers.items():
+        size += _check_header_name(name) + _check_header_value(name, value)
+    if size > MAX_HEADERS:
+        msg = f"the headers have {size:,} bytes; at most {MAX_HEADERS:,} can be sent"
+        raise InvalidMessage(msg)
+    return headers
+
+
+def _check_header_name(name: object) -> int:
+    if not isinstance(name, str):
+        msg = f"the name of a header must be a str, not {type(name).__name__}"
+        raise InvalidMessage(msg)
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        msg = f"the name of a header must have 1 to {MAX_NAME} printable characters: {name[:40]!r}"
+        raise InvalidMessage(msg)
+    return len(name)
+
+
+def _check_header_value(name: str, value: object) -> int:  # noqa: C901 -- one line a type
+    match value:
+        case str():
+            return len(value) if value.isascii() else len(value.encode())
+        case bool():
+            return 1
+        case int():
+            if not -_INT64 <= value < _INT64:
+                msg = f"header {name!r} does not fit into 64 bits: {value}"
+                raise InvalidMessage(msg)
+            return 8
+        case float():
+            if not math.isfinite(value):
+                msg = f"header {name!r} must be finite, not {value}"
+                raise InvalidMessage(msg)
+            return 8
+        case bytes():
+            return len(value)
+        case datetime():
+            epoch(value, f"header {name!r}")
+            return 32
+        case None:
+            msg = f"header {name!r} is None; leave it out instead"
+        case _:
+            msg = f"header {name!r} must be str, int, float, bool, bytes or datetime, not {type(value).__name__}"
+    raise InvalidMessage(msg)
