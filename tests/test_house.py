@@ -273,6 +273,11 @@ def test_every_entry_point_leads_somewhere(point: EntryPoint) -> None:
     assert callable(point.load())
 
 
+def test_the_readme_is_the_description_of_the_distribution() -> None:
+    declared = PROJECT["project"].get("readme")
+    assert declared == ("README.md" if (ROOT / "README.md").exists() else None)
+
+
 def test_the_changelog_begins_with_the_version_that_is_built() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == PROJECT["project"]["version"]
@@ -286,6 +291,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+def is_by_the_way(path: Path) -> bool:
+    """Tell what tools leave beside the code."""
+    return any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
+
+
 @pytest.mark.slow
 def test_a_wheel_holds_the_declared_packages_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
@@ -294,7 +304,7 @@ def test_a_wheel_holds_the_declared_packages_and_nothing_else(wheel: Path) -> No
         str(path.relative_to(package.parent))
         for package in PACKAGES
         for path in package.rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and not is_by_the_way(path)
     }
 
 
