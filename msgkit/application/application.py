@@ -68,29 +68,39 @@ class Application:
 
     @asynccontextmanager
     async def running(
-        self, settings: Settings | None = None, *, clock: Clock = SYSTEM, observer: HandlingObserver | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        clock: Clock = SYSTEM,
+        observer: HandlingObserver | None = None,
+        sending: Sequence[SendInterceptor] = (),
     ) -> AsyncIterator[Self]:
         """Run within a block, on other settings, by another clock, or observed: what tests need."""
-        running = await self._start(settings, clock, observer)
+        running = await self._start(settings, clock, observer, tuple(sending))
         try:
             yield self
         finally:
             self._running = None
             await running.stop()
 
-    async def _start(self, settings: Settings | None, clock: Clock, observer: HandlingObserver | None) -> Running:
+    async def _start(
+        self,
+        settings: Settings | None,
+        clock: Clock,
+        observer: HandlingObserver | None,
+        sending: tuple[SendInterceptor, ...],
+    ) -> Running:
         if self._running is not None:
             msg = "the application runs already; make a second one to run it twice"
             raise ConfigurationError(msg)
         settings = settings or self._settings or self.template.settings or Settings.load()
-        session = await self.template.connect(settings, clock=clock, interceptors=self._sending)
+        session = await self.template.connect(settings, clock=clock, interceptors=(*self._sending, *sending))
         running = Running(self.template, session, settings)
         self._running = running
         try:
             running.assemble(self._listeners, self._handling)
-            destinations = running.destinations(self._topology)
-            _check_names(settings, destinations)
-            await running.start(destinations, clock=clock, observer=observer)
+            _check_names(settings, self.destinations)
+            await running.start(self.destinations, clock=clock, observer=observer)
             await running.answer_checks(self._checkers)
         except BaseException:
             self._running = None
@@ -122,7 +132,8 @@ class Application:
             loop.add_signal_handler(number, on_signal, number.name)
         try:
             async with self:
-                logger.info("running; listening to %s", ", ".join(self._queues()) or "nothing")
+                names = sorted(queue.name for queue in self.queues)
+                logger.info("running; listening to %s", ", ".join(names) or "nothing")
                 await stop.wait()
         finally:
             for number in numbers:
@@ -158,8 +169,17 @@ class Application:
             raise Closed(msg)
         return self._running
 
-    def _queues(self) -> list[str]:
-        return sorted({bound.spec.queue.name for bound in self._listeners})
+    @property
+    def queues(self) -> tuple[Queue[Any], ...]:
+        """The queues that are listened to."""
+        return tuple(dict.fromkeys(bound.spec.queue for bound in self._listeners))
+
+    @property
+    def destinations(self) -> tuple[Destination[Any], ...]:
+        """Everything that is declared: queues listened to, their exchanges, targets, and `topology`."""
+        targets = [bound.spec.send_to for bound in self._listeners if bound.spec.send_to is not None]
+        exchanges = [route.exchange for queue in self.queues for route in queue.routes]
+        return tuple(dict.fromkeys([*exchanges, *self.queues, *self._topology, *targets]))
 
     # -- planning
 
@@ -170,10 +190,9 @@ class Application:
         try:
             running = Running(self.template, session, settings)
             running.assemble(self._listeners, self._handling)
-            destinations = running.destinations(self._topology)
-            _check_names(settings, destinations)
+            _check_names(settings, self.destinations)
             planned: list[PlannedBroker] = []
-            for name, topology in session.naming.topologies(destinations).items():
+            for name, topology in session.naming.topologies(self.destinations).items():
                 link = await session.links.get(name)
                 mode = ProvisionMode.PRUNE if prune else ProvisionMode.PLAN
                 planned.append((name, link.capabilities, await link.declare(topology, mode)))

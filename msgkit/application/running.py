@@ -52,16 +52,6 @@ class Running:
             interceptors=interceptors,
         )
 
-    def destinations(self, more: Sequence[Destination[Any]]) -> tuple[Destination[Any], ...]:
-        """Return all that is to be declared."""
-        targets = [
-            handler.bound.spec.send_to
-            for assembled in self._assembled
-            for handler in assembled.dispatcher.handlers
-            if handler.bound.spec.send_to is not None
-        ]
-        return tuple(dict.fromkeys([*(assembled.queue for assembled in self._assembled), *more, *targets]))
-
     async def start(
         self, destinations: Sequence[Destination[Any]], *, clock: Clock, observer: HandlingObserver | None
     ) -> None:
@@ -137,6 +127,7 @@ class Running:
         queues = {
             name: {
                 "consuming": runner.is_open,
+                "idle": runner.idle,
                 "in_flight": runner.in_flight,
                 "trouble": runner.trouble,
                 "gaps": runner.gaps,

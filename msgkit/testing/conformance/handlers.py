@@ -26,6 +26,7 @@ __all__ = [
     "accept",
     "content_of",
     "fails",
+    "numbered",
     "rejects",
     "takes",
 ]
@@ -207,6 +208,11 @@ class Handler:
                 return "accepted", 0.0
 
 
+def numbered(phase: str, n: int) -> list[str]:
+    """Return payloads that no other phase of the check has."""
+    return [f"{phase}{number:03}" for number in range(n)]
+
+
 # -- behaviours
 
 
@@ -257,6 +263,10 @@ class Gate:
 
     def open(self) -> None:
         self._opened.set()
+
+    def open_in(self, seconds: float) -> None:
+        """Open it while something else is waited for."""
+        asyncio.get_running_loop().call_later(seconds, self.open)
 
     async def __call__(self, message: Message[str]) -> None:
         if self._payloads and message.payload not in self._payloads:

@@ -28,6 +28,7 @@ class Fault(Enum):
     EXPIRE = "expire_leases"
     FAIL_SETTLEMENTS = "fail_settlements"
     SLOW = "slow"
+    OUTSTAY = "outstay"
     SPAWN = "spawn"
 
 
@@ -133,12 +134,16 @@ class Harness(ABC):
         """Refuse the next `n` sends to a destination."""
         raise NotImplementedError
 
-    async def revoke(self, queue: Queue[str]) -> None:
-        """Take a queue's deliveries back, as at a rebalance: its consumers may finish first."""
+    async def revoke(self, queue: Queue[str], within: float = 1.0) -> None:
+        """Take a queue's deliveries back, as at a rebalance: who finishes in time may."""
         raise NotImplementedError
 
     async def expire_leases(self, queue: Queue[str]) -> None:
         """Give a queue's unsettled deliveries to others at once: nobody renewed their leases."""
+        raise NotImplementedError
+
+    async def outstay(self, queue: Queue[str]) -> None:
+        """Keep the client of an anonymous queue away for longer than its queue is kept."""
         raise NotImplementedError
 
     async def fail_settlements(self, n: int) -> None:

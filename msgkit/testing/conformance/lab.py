@@ -15,17 +15,19 @@ from msgkit.naming import Naming
 from msgkit.policy import Backoff
 from msgkit.settings import Settings
 from msgkit.settlement import ACCEPT
-from msgkit.spi import Binding, Depth, Inspectable, Power, ProvisionMode, Refused
+from msgkit.spi import Binding, Depth, Inspectable, Power, ProvisionMode, Refused, Subscription
 from msgkit.template import MessageTemplate
+from msgkit.testing.conformance.collecting import Collector
 from msgkit.testing.conformance.handlers import Gate, Handler, content_of
 from msgkit.testing.conformance.harness import Harness
 from msgkit.testing.conformance.journal import Journal
 from msgkit.testing.conformance.leaks import Leaks
 from msgkit.testing.conformance.ledger import Ledger, Promises
-from msgkit.testing.conformance.ledger.records import FaultKind, Outcome, Settled
+from msgkit.testing.conformance.ledger.records import Began, FaultKind, Outcome, Settled
 from msgkit.testing.conformance.processes import Process
 from msgkit.testing.conformance.sending import send_recorded
 from msgkit.testing.conformance.sweep import sweep
+from msgkit.testing.conformance.tap import Tap
 from msgkit.testing.conformance.victims import environment
 from msgkit.testing.conformance.waiting import Waiting
 from msgkit.topology import Destination, Exchange, ExchangeOptions, Queue, QueueOptions, Route
@@ -63,6 +65,7 @@ class Lab(Waiting):
         self.capabilities = await self._below.connect(_ignore)
         self.ledger = Ledger(self._promises())
         self.journal = Journal(self.ledger)
+        self._naming = Naming(self.settings())
         self.sender = MessageTemplate(self.settings())
         return self
 
@@ -117,7 +120,7 @@ class Lab(Waiting):
 
     async def declare(self, *destinations: Destination[Any]) -> None:
         """Have destinations be there before any application is."""
-        for topology in Naming(self.settings()).topologies(destinations).values():
+        for topology in self._naming.topologies(destinations).values():
             await self._below.provision(topology, ProvisionMode.CREATE)
         self._note_declared(destinations)
 
@@ -132,6 +135,10 @@ class Lab(Waiting):
     def refused(self, power: Power) -> bool:
         """Tell whether the binding declares that it cannot do this: then assert the `refusal`."""
         return isinstance(self.capabilities.support(power), Refused)
+
+    @property
+    def keeps_no_order(self) -> bool:
+        return self.refused(Power.ORDERED)
 
     @contextmanager
     def refusal(self, *names: str) -> Iterator[None]:
@@ -160,14 +167,20 @@ class Lab(Waiting):
         `consumer` is its name in the ledger, and must be given where one queue has several.
         """
         retry = retry or self.RETRY
+        self._note_listened(queue, retry.attempts, batched=batched)
+        return self.unlisted(queue, consumer, retry=retry)
+
+    def unlisted(
+        self, queue: Queue[Any], consumer: str | None = None, *, retry: Backoff | None = None
+    ) -> Handler:
+        """Return a handler of a queue that will never be there, because it is refused."""
         handler = Handler(
             queue=queue,
             consumer=consumer or f"on {queue.name}",
             journal=self.journal,
-            retry=retry,
+            retry=retry or self.RETRY,
         )
         handler.cancelled = self._cancelled
-        self._note_listened(queue, retry.attempts, batched=batched)
         return handler
 
     def _note_listened(self, queue: Queue[Any], attempts: int, *, batched: bool = False) -> None:
@@ -181,6 +194,10 @@ class Lab(Waiting):
                 attempts=attempts,
                 batched=batched,
             )
+
+    def collector(self, queue: Queue[Any], *, fails: bool = False) -> Collector:
+        """Return a listener of a queue's dead letters."""
+        return Collector(queue, self.journal, fails=fails)
 
     def gate(self, *payloads: str) -> Gate:
         """Return a behaviour that waits until it is opened: for these payloads, or for all."""
@@ -243,6 +260,25 @@ class Lab(Waiting):
         finally:
             await binding.close(self.patience)
 
+    @asynccontextmanager
+    async def tap(
+        self, queue: Queue[Any], name: str = "tap", *, credit: int = 0, max_in_flight: int = 100
+    ) -> AsyncIterator[Tap]:
+        """Consume a declared queue below the face, over a connection of its own."""
+        self._note_listened(queue, self.RETRY.attempts)
+        tap = Tap(queue.name, name, self.journal)
+        async with self.binding(name) as binding:
+            spec = self._naming.queue_spec(queue)
+            subscription = Subscription(queue=spec, max_in_flight=max_in_flight)
+            tap.consumer = await binding.subscribe(subscription, tap)
+            tap.consumer.credit(credit)
+            try:
+                yield tap
+            finally:
+                await tap.consumer.drain()
+                tap.release_all()
+                await tap.consumer.close()
+
     async def spawn(
         self,
         queue: Queue[str],
@@ -274,6 +310,7 @@ class Lab(Waiting):
         /,
         *,
         via: MessageTemplate | None = None,
+        sender: str = "lab",
         **options: Unpack[SendOptions],
     ) -> Message[str]:
         """Send and record; raises what the template raises."""
@@ -284,6 +321,23 @@ class Lab(Waiting):
             via=via or self.sender,
             journal=self.journal,
             queues=tuple(self._declared.values()),
+            sender=sender,
+        )
+        return message
+
+    async def send_poison(
+        self, to: Queue[str], body: bytes, /, **options: Unpack[SendOptions]
+    ) -> Message[bytes]:
+        """Send bytes that no handler of text can be given, and record them as such."""
+        message = Message(body, **options)
+        await send_recorded(
+            Queue(to.name, bytes),
+            message,
+            via=self.sender,
+            journal=self.journal,
+            queues=(),
+            sender="lab",
+            poison=True,
         )
         return message
 
@@ -329,7 +383,7 @@ class Lab(Waiting):
         """Return what the broker says that a queue holds; None where it cannot say."""
         if self.refused(Power.INSPECT) or not isinstance(self._below, Inspectable):
             return None
-        return await self._below.depth(Naming(self.settings()).queue_spec(queue))
+        return await self._below.depth(self._naming.queue_spec(queue))
 
     async def dead(
         self, queue: Queue[Any], n: int = 1, *, within: float | None = None
@@ -347,6 +401,21 @@ class Lab(Waiting):
                         ledger.dead(queue.name, delivery.id, content_of(delivery))
                     await delivery.settle(ACCEPT)
         return found
+
+    async def is_settled(self, queue: Queue[Any]) -> bool:
+        """Tell whether the queue is empty and nothing of it in anybody's hands, as far as is known."""
+        return await self.depth(queue) in (None, Depth(ready=0, unsettled=0))
+
+    async def has_dead(self, queue: Queue[Any]) -> bool:
+        """Tell whether dead letters of a queue wait."""
+        depth = await self.depth(queue.dead_letters)
+        return depth is not None and depth.ready > 0
+
+    def begun(self, consumer: str) -> int:
+        """Return how many handlings a consumer of whatever process has begun."""
+        return sum(
+            isinstance(each, Began) and each.consumer == consumer for each in self.ledger.records
+        )
 
     def leaves(self, *queues: Queue[Any]) -> None:
         """Leave queues out of the closing sweep: this check means to leave something in them."""

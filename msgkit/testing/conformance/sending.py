@@ -16,12 +16,14 @@ __all__ = ["send_recorded"]
 
 
 async def send_recorded(
-    to: Destination[str],
-    message: Message[str],
+    to: Destination[Any],
+    message: Message[str] | Message[bytes],
     *,
     via: MessageTemplate,
     journal: Journal,
     queues: Iterable[Queue[Any]],
+    sender: str,
+    poison: bool = False,
 ) -> None:
     """Send a message that `queues` may be routed to; raises what the template raises."""
     with journal.writing() as ledger:
@@ -32,6 +34,8 @@ async def send_recorded(
             content_of(message),
             queues=routed(to, message, queues),
             at=now,
+            sender=sender,
+            poison=poison,
             **expiry(message, now),
         )
     outcome: Outcome = "unknown"

@@ -9,8 +9,6 @@ from msgkit.topology import Queue
 
 __all__ = ["Asked", "sweep"]
 
-EMPTY = Depth(ready=0, unsettled=0)
-
 
 class Asked(Protocol):
     """Who knows the broker: the lab."""
@@ -19,6 +17,7 @@ class Asked(Protocol):
     patience: float
 
     async def depth(self, queue: Queue[str] | Queue[bytes], /) -> Depth | None: ...
+    async def is_settled(self, queue: Queue[str] | Queue[bytes], /) -> bool: ...
     async def dead(self, queue: Queue[str], n: int = 1, /) -> list[Message[bytes]]: ...
 
 
@@ -33,10 +32,7 @@ async def sweep(asked: Asked, queue: Queue[str]) -> None:
 
 
 async def _record(asked: Asked, queue: Queue[str] | Queue[bytes]) -> None:
-    async def empty() -> bool:
-        return await asked.depth(queue) in (None, EMPTY)
-
-    await asked.journal.until(empty, asked.patience)
+    await asked.journal.until(lambda: asked.is_settled(queue), asked.patience)
     if (depth := await asked.depth(queue)) is not None:
         with asked.journal.writing() as ledger:
             ledger.left(queue.name, depth.ready + depth.delayed, depth.unsettled)
