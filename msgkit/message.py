@@ -37,10 +37,10 @@ _SEND_OPTIONS = frozenset(SendOptions.__annotations__)
 
 def check_send_options(options: SendOptions, where: str) -> None:
     """Refuse options that do not exist, for callers without a type checker."""
-    for name in options:
-        if name not in _SEND_OPTIONS:
-            msg = f"{where} has no option {name!r}; there are {', '.join(sorted(_SEND_OPTIONS))}"
-            raise ConfigurationError(msg)
+    if not _SEND_OPTIONS.issuperset(options):
+        name = min(set(options) - _SEND_OPTIONS)
+        msg = f"{where} has no option {name!r}; there are {', '.join(sorted(_SEND_OPTIONS))}"
+        raise ConfigurationError(msg)
 
 
 class Message(Generic[T_co]):

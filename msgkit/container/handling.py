@@ -1,12 +1,13 @@
 """From deliveries that are ready to how they end: judged, handled, decided, settled."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from msgkit.container.options import ConsumerOptions
 from msgkit.container.worker import Interrupted, Watchdog, Worker
 from msgkit.deliveries import Observer, Settling, current
-from msgkit.dispatch import Dispatcher, Handler, Outcome, handle_batch
+from msgkit.dispatch import Dispatcher, Handler, Isolated, Outcome, handle_batch
 from msgkit.envelope import Envelope
 from msgkit.message import Message, Settler
 from msgkit.policy import GiveUp
@@ -50,7 +51,8 @@ class Handling:
     async def one(self, worker: Worker, raw: RawDelivery) -> None:
         """Handle one delivery, whatever comes of it."""
         envelope = current(raw)
-        if not self._settling.fit(raw, envelope):
+        settling = self._settling
+        if raw not in settling.held or not settling.fit(raw, envelope):
             return
         seen: list[Message[Any]] | None = None if self._observer is None else []
         later = False
@@ -58,45 +60,41 @@ class Handling:
         try:
             handler = self._dispatcher.choose(envelope)
             later = handler.settles_later
-            outcome: Outcome = await worker.run(handler.handle(envelope, self._settler, raw, seen))
+            outcome: Outcome = await Isolated(handler.handle(envelope, self._settler, raw, seen))
             if seen:
                 self._handled(handler, seen)
-        except Interrupted as interrupted:
-            outcome = interrupted
+        except asyncio.CancelledError as cancelled:
+            outcome = worker.cancelled(cancelled)
         except Exception as error:  # noqa: BLE001 -- whatever a handler raises becomes a settlement
             outcome = error
         finally:
-            worker.raws = ()
-            worker.deadline = None
-        if raw not in self._settling.held:
-            self._settling.finished(raw)
-            return
-        if outcome.__class__ is Accept:
-            if not later:
-                self._settling.accept(raw)
-            return
-        await self._conclude(raw, envelope, outcome)
+            worker.finish()
+        if raw not in settling.held:
+            settling.finished(raw)
+        elif outcome.__class__ is not Accept:
+            await self._conclude(raw, envelope, outcome)
+        elif not later:
+            settling.accept(raw)
 
     async def batch(self, worker: Worker, raws: Sequence[RawDelivery]) -> None:
         """Handle a batch; each of it ends for itself."""
         pairs = [(raw, current(raw)) for raw in raws]
-        fit = [(raw, envelope) for raw, envelope in pairs if self._settling.fit(raw, envelope)]
+        fit = [(raw, envelope) for raw, envelope in pairs if raw in self._settling.held and self._settling.fit(raw, envelope)]
         if not fit:
             return
         handler = self._dispatcher.handlers[0]
         seen: list[Message[Any]] | None = None if self._observer is None else []
         self._begin(worker, tuple(raw for raw, _ in fit))
         try:
-            outcomes: list[Outcome] = await worker.run(handle_batch(handler, [envelope for _, envelope in fit], seen))
+            outcomes: list[Outcome] = await Isolated(handle_batch(handler, [envelope for _, envelope in fit], seen))
             if seen:
                 self._handled(handler, seen)
-        except Interrupted as interrupted:
-            outcomes = [interrupted] * len(fit)
+        except asyncio.CancelledError as cancelled:
+            outcomes = [worker.cancelled(cancelled)] * len(fit)
         except Exception as error:  # noqa: BLE001 -- whatever a handler raises becomes a settlement
             outcomes = [error] * len(fit)
         finally:
-            worker.raws = ()
-            worker.deadline = None
+            worker.finish()
         for (raw, envelope), outcome in zip(fit, outcomes, strict=True):
             if raw in self._settling.held:
                 await self._conclude(raw, envelope, outcome)
@@ -109,7 +107,7 @@ class Handling:
         await self._settling.ended(raw)
 
     def _begin(self, worker: Worker, raws: Sequence[RawDelivery]) -> None:
-        worker.raws = raws
+        worker.begin(raws)
         if self._timeout is not None:
             self._watchdog.watch(worker, self._timeout)
 

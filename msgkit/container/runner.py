@@ -63,6 +63,7 @@ class QueueRunner:
         one_at_a_time = options.batch is not None and options.concurrency == 1 and not queue.ordered
         self._lanes = Lanes(enabled=not one_at_a_time)
         self._workers: list[Worker] = []
+        self._idle: list[Worker] = []
         self._watchdog = Watchdog(self._workers, clock=clock, overrun=self._overrun)
         self._turn = asyncio.Lock()
         self._consumer: Consumer | None = None
@@ -144,6 +145,7 @@ class QueueRunner:
             if late:
                 await asyncio.wait(late, timeout=_GIVE_WAY)
         self._workers.clear()
+        self._idle.clear()
 
     async def _finish_settling(self, settling: Settling, until: float) -> None:
         try:
@@ -240,17 +242,22 @@ class QueueRunner:
 
     def _wake(self) -> None:
         """Have as many workers at work as there is work, up to the concurrency."""
+        wanted = len(self._lanes.ready)
         if not self.is_open:
             return
-        wanted = len(self._lanes.ready)
-        for worker in self._workers:
-            if wanted <= 0:
-                return
-            if worker.wake():
-                wanted -= 1
+        while wanted and self._idle:
+            self._idle.pop().wake()
+            wanted -= 1
         work = self._work if self.options.batch is None else self._work_in_batches
-        for number in range(len(self._workers), min(self.options.concurrency, len(self._workers) + wanted)):
-            self._workers.append(Worker(work, f"msgkit:{self.queue.name}:{number}"))
+        while wanted and len(self._workers) < self.options.concurrency:
+            self._workers.append(Worker(work, f"msgkit:{self.queue.name}:{len(self._workers)}"))
+            wanted -= 1
+
+    async def _rest(self, worker: Worker) -> None:
+        """Wait for work; at once when there is some, or none any more."""
+        if not self._lanes.ready and self.is_open:
+            self._idle.append(worker)
+            await worker.idle()
 
     async def _work(self, worker: Worker) -> None:
         handling, settling = self._running()
@@ -259,7 +266,7 @@ class QueueRunner:
             while ready and self.is_open:
                 await handling.one(worker, ready.popleft())
             settling.give_credit()
-            await worker.idle(lambda: bool(ready) or not self.is_open)
+            await self._rest(worker)
 
     async def _work_in_batches(self, worker: Worker) -> None:
         handling, settling = self._running()
@@ -275,21 +282,21 @@ class QueueRunner:
         if batch is None:
             return []
         raws: list[RawDelivery] = []
+        while self.is_open and not ready:
+            await self._rest(worker)
         full = self._clock.now() + batch.within
         while self.is_open and len(raws) < batch.size:
             if ready:
                 raws.append(ready.popleft())
                 continue
-            if not raws:
-                await worker.idle(lambda: bool(ready) or not self.is_open)
-                full = self._clock.now() + batch.within
-                continue
             left = full - self._clock.now()
             if left <= 0:
                 break
             timer = self._clock.call_later(left, worker.wake)
-            await worker.idle(lambda: bool(ready) or not self.is_open)
+            await self._rest(worker)
             timer.cancel()
+            if worker in self._idle:
+                self._idle.remove(worker)
         return raws
 
     def _running(self) -> tuple[Handling, Settling]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from msgkit.clock import Clock, Timer
-from msgkit.dispatch import Isolated
 from msgkit.spi import RawDelivery
 
 __all__ = ["Interrupted", "Watchdog", "Worker"]
@@ -28,42 +27,39 @@ class Worker:
         self._wakeup: Future[None] | None = None
         self._task: Task[None] = asyncio.create_task(work(self), name=name)
 
-    async def run(self, handling: Coroutine[Any, Any, Any]) -> Any:
-        """Await a handler in a context of its own.
+    def begin(self, raws: Sequence[RawDelivery]) -> None:
+        """Have deliveries at hand."""
+        self.raws = raws
 
-        :raises Interrupted: when it was interrupted, and gave way
-        """
-        try:
-            return await Isolated(handling)
-        except asyncio.CancelledError as error:
-            if self._interrupted is not None:
-                raise Interrupted(self._interrupted) from error
-            if self._task.cancelling():
-                raise
-            # Something that the handler awaited was cancelled; it is the handler that failed.
-            msg = "the handler was cancelled from within"
-            raise RuntimeError(msg) from error
-        finally:
-            if self._interrupted is not None:
-                self._interrupted = None
-                self._task.uncancel()
+    def finish(self) -> None:
+        """Have nothing at hand; a cancellation that was meant for the handler ends here."""
+        self.raws = ()
+        self.deadline = None
+        if self._interrupted is not None:
+            self._interrupted = None
+            self._task.uncancel()
 
-    async def idle(self, has_work: Callable[[], bool]) -> None:
-        """Return when woken; at once when there is work already."""
-        if has_work():
-            return
+    def cancelled(self, error: asyncio.CancelledError) -> Exception:
+        """Return what a cancellation means that came out of the handler; one of the worker itself goes on."""
+        if self._interrupted is not None:
+            return Interrupted(self._interrupted)
+        if self._task.cancelling():
+            raise error
+        # Something that the handler awaited was cancelled; it is the handler that failed.
+        return RuntimeError("the handler was cancelled from within")
+
+    async def idle(self) -> None:
+        """Return when woken."""
         self._wakeup = asyncio.get_running_loop().create_future()
         try:
             await self._wakeup
         finally:
             self._wakeup = None
 
-    def wake(self) -> bool:
+    def wake(self) -> None:
         """Wake the worker, if it is idle."""
-        if self._wakeup is None or self._wakeup.done():
-            return False
-        self._wakeup.set_result(None)
-        return True
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
 
     def interrupt(self, reason: str) -> None:
         """Cancel what is being handled; the worker itself goes on."""

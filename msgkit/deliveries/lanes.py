@@ -34,16 +34,17 @@ class Lanes:
             self._waiting[lane] = None
             self.ready.append(raw)
 
-    def done(self, raw: RawDelivery) -> None:
-        """Let the next of the lane be ready."""
+    def done(self, raw: RawDelivery) -> bool:
+        """Let the next of the lane be ready; tell whether there was one."""
         lane = raw.lane
         if lane is None or not self.enabled:
-            return
+            return False
         waiting = self._waiting.get(lane)
         if waiting:
             self.ready.append(waiting.popleft())
-        else:
-            self._waiting.pop(lane, None)
+            return True
+        self._waiting.pop(lane, None)
+        return False
 
     def again(self, raw: RawDelivery) -> None:
         """Have one that kept its lane be ready once more."""

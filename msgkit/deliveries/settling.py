@@ -87,8 +87,6 @@ class Settling:
 
     def fit(self, raw: RawDelivery, envelope: Envelope) -> bool:
         """Is it to be handled at all? What is not, ends here."""
-        if raw not in self.held:
-            return False
         if envelope.expires_at is not None and envelope.expires_at <= self._clock.now():
             self.expire(raw)
             return False
@@ -194,7 +192,8 @@ class Settling:
             return
         if type(how) is Accept:
             # What is done is done: the next of the lane need not wait for the broker to hear of it.
-            self._lanes.done(raw)
+            if self._lanes.done(raw):
+                self._on_ready()
         self._pending[raw] = future
         future.add_done_callback(partial(self._answered, raw, how, _FIRST_PAUSE))
 
@@ -245,12 +244,8 @@ class Settling:
         future.add_done_callback(partial(self._answered, raw, how, min(pause, _LONGEST_PAUSE)))
 
     def _ended(self, raw: RawDelivery, *, lane_is_free: bool = False) -> None:
-        if not lane_is_free:
-            self._lanes.done(raw)
         self._credit += 1
-        if self._stopped:
-            return
-        if self._lanes.ready:
+        if not lane_is_free and self._lanes.done(raw) and not self._stopped:
             self._on_ready()
         if self._credit >= self._gather_credit:
             self.give_credit()
@@ -260,7 +255,7 @@ class Settling:
 
     def give_credit(self) -> None:
         """Tell the broker how many more it may send; many at once, since each call may be a frame."""
-        if self._credit:
+        if self._credit and not self._stopped:
             credit, self._credit = self._credit, 0
             self._consumer.credit(credit)
 

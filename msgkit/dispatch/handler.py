@@ -50,16 +50,19 @@ class Handler:
         self._interceptors = tuple(interceptors)
         self.executor = executor
         self._function = bound.handler if executor is None else self._in_thread
-        self._simple = len(signature.positional) == 1 and not signature.named
+        self._positional = signature.positional
+        self._named = signature.named
+        if not self._interceptors:
+            self.handle = self._inner
 
-    async def handle(self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None") -> Settlement:
+    async def handle(
+        self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None"
+    ) -> Settlement:
         """Return how the message is to end; whatever goes wrong is raised.
 
         `seen`, where given, gets the message as the handler saw it.
         """
-        if self._interceptors:
-            return await self._onion(settler, raw, seen)(envelope)
-        return await self._inner(settler, raw, seen, envelope)
+        return await self._onion(settler, raw, seen)(envelope)
 
     def _onion(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None") -> Handle:
         return around_handling(self._interceptors, partial(self._settled, settler, raw, seen))
@@ -67,11 +70,11 @@ class Handler:
     async def _settled(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None", envelope: Envelope) -> Settlement:
         """Interceptors see what a handler raised to end a message as what it returned."""
         try:
-            return await self._inner(settler, raw, seen, envelope)
+            return await self._inner(envelope, settler, raw, seen)
         except (Retry, Reject) as settlement:
             return settlement
 
-    async def _inner(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None", envelope: Envelope) -> Settlement:
+    async def _inner(self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None") -> Settlement:
         payload = self._decode(envelope)
         signature = self._signature
         message: Message[Any] | None = None
@@ -83,13 +86,12 @@ class Handler:
             )
         if seen is not None:
             seen.append(message or Message.received(payload, envelope))
-        if self._simple:
-            result = self._function(signature.positional[0](envelope, payload, message))
+        arguments = [get(envelope, payload, message) for get in self._positional]
+        if self._named:
+            named = {name: get(envelope, payload, message) for name, get in self._named}
+            result = self._function(*arguments, **named)
         else:
-            result = self._function(
-                *[get(envelope, payload, message) for get in signature.positional],
-                **{name: get(envelope, payload, message) for name, get in signature.named},
-            )
+            result = self._function(*arguments)
         if result is not None and hasattr(result, "__await__"):
             result = await result
         if result is None:

@@ -28,6 +28,7 @@ class Outgoing:
         self.write = link.binding.send
         self._destination = destination
         self._name = naming.name(destination)
+        self._where = f"send({destination})"
         self._types = destination.types
         self._converter = destination.converter
         self._conversion = conversion
@@ -83,28 +84,37 @@ class Outgoing:
         return check_text(subject(payload), f"the subject for {self._destination}")
 
     def _with_options(self, payload: Any, body: bytes, encoder: Encoder, options: SendOptions) -> Envelope:
-        check_send_options(options, f"send({self._destination})")
+        check_send_options(options, self._where)
         now = self._now()
-        due, delay, deliver_at = self._due(options, now)
+        expires_at = delay = deliver_at = None
+        if not _TIMES.isdisjoint(options):
+            expires_at, delay, deliver_at = self._times(options, now)
         return Envelope(
-            body=body,
-            destination=self._name,
-            kind=self._kind,
-            message_id=check_text(options["message_id"], "message_id=") if "message_id" in options else new_id(),
-            headers=self._headers(options.get("headers", NO_HEADERS), encoder),
-            key=check_text(options["key"], "key=") if "key" in options else self._key_of(payload),
-            subject=check_text(options["subject"], "subject=") if "subject" in options else self._subject_of(payload),
-            content_type=encoder.content_type,
-            type=encoder.type_name,
-            sent_at=now,
-            correlation_id=_text(options, "correlation_id"),
-            reply_to=_text(options, "reply_to"),
-            expires_at=due + at_least_zero(options["ttl"], "ttl=") if "ttl" in options else None,
-            delay=delay,
-            deliver_at=deliver_at,
-            priority=self._priority(options),
-            require_route=self._require_route(options),
+            body,
+            self._name,
+            self._kind,
+            _text(options, "message_id") or new_id(),
+            self._headers(options.get("headers", NO_HEADERS), encoder),
+            _text(options, "key") if "key" in options else self._key_of(payload),
+            _text(options, "subject") if "subject" in options else self._subject_of(payload),
+            encoder.content_type,
+            encoder.type_name,
+            now,
+            _text(options, "correlation_id"),
+            _text(options, "reply_to"),
+            1,
+            expires_at,
+            delay,
+            deliver_at,
+            self._priority(options) if "priority" in options else None,
+            self._require_route(options) if "require_route" in options else False,
         )
+
+    def _times(self, options: SendOptions, now: float) -> tuple[float | None, float | None, float | None]:
+        """Return when the message expires, and after how long or when it is due."""
+        due, delay, deliver_at = self._due(options, now)
+        ttl = at_least_zero(options["ttl"], "ttl=") if "ttl" in options else None
+        return None if ttl is None else due + ttl, delay, deliver_at
 
     def _headers(self, headers: Headers, encoder: Encoder) -> Headers:
         if encoder.type_header is not None and encoder.type_name is not None:
@@ -135,9 +145,7 @@ class Outgoing:
             msg = f"send({self._destination}): {self.link.capabilities.broker} delays by {longest:g} s at most, not by {delay:g} s"
             raise InvalidMessage(msg)
 
-    def _priority(self, options: SendOptions) -> int | None:
-        if "priority" not in options:
-            return None
+    def _priority(self, options: SendOptions) -> int:
         priority: object = options["priority"]
         if isinstance(priority, bool) or not isinstance(priority, int) or priority < 0:
             msg = f"send({self._destination}): priority= must be a whole number of at least 0, not {priority!r}"
@@ -163,6 +171,10 @@ class Outgoing:
 
 def _text(options: Mapping[str, Any], name: str) -> str | None:
     return check_text(options[name], f"{name}=") if name in options else None
+
+
+#: The options that need to know the time; most messages have none.
+_TIMES = frozenset({"ttl", "delay", "deliver_at"})
 
 
 def _unwrapped(message: Message[Any], options: SendOptions) -> tuple[Any, SendOptions]:

@@ -110,7 +110,7 @@ class Receiver(Generic[T_co]):
         while ready and len(taken) < limit:
             raw = ready.popleft()
             envelope = current(raw)
-            if not settling.fit(raw, envelope):
+            if raw not in settling.held or not settling.fit(raw, envelope):
                 continue
             try:
                 payload = self._decode(envelope)
