@@ -79,7 +79,11 @@ class Handling:
     async def batch(self, worker: Worker, raws: Sequence[RawDelivery]) -> None:
         """Handle a batch; each of it ends for itself."""
         pairs = [(raw, current(raw)) for raw in raws]
-        fit = [(raw, envelope) for raw, envelope in pairs if raw in self._settling.held and self._settling.fit(raw, envelope)]
+        fit = [
+            (raw, envelope)
+            for raw, envelope in pairs
+            if raw in self._settling.held and self._settling.fit(raw, envelope)
+        ]
         if not fit:
             return
         handler = self._dispatcher.handlers[0]
@@ -104,7 +108,7 @@ class Handling:
     async def settle_by_hand(self, raw: RawDelivery, outcome: Outcome) -> None:
         """End a delivery as its handler asks, and return when the broker has heard of it."""
         await self._conclude(raw, current(raw), outcome)
-        await self._settling.ended(raw)
+        await self._settling.heard(raw)
 
     def _begin(self, worker: Worker, raws: Sequence[RawDelivery]) -> None:
         worker.begin(raws)

@@ -16,7 +16,17 @@ from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import AlreadySettled, Closed, DeliveryLost
 from msgkit.message import Delivery
 from msgkit.settlement import Settlement
-from msgkit.spi import Binding, Consumer, Event, Fatal, Gap, QueueSpec, RawDelivery, Subscription, Up
+from msgkit.spi import (
+    Binding,
+    Consumer,
+    Event,
+    Fatal,
+    Gap,
+    QueueSpec,
+    RawDelivery,
+    Subscription,
+    Up,
+)
 from msgkit.values import Seconds, at_least_zero
 
 __all__ = ["QueueRunner"]
@@ -82,7 +92,12 @@ class QueueRunner:
 
     async def _subscribe(self) -> None:
         consumer = await self._binding.subscribe(
-            Subscription(queue=self.queue, max_in_flight=self.options.max_in_flight, lease=self.options.timeout), self
+            Subscription(
+                queue=self.queue,
+                max_in_flight=self.options.max_in_flight,
+                lease=self.options.timeout,
+            ),
+            self,
         )
         self._consumer = consumer
         self._settling = Settling(
@@ -310,7 +325,11 @@ class QueueRunner:
         if self._can_cancel:
             worker.interrupt("timeout")
         else:
-            logger.error("%r: the handler of %s takes longer than its timeout; a thread cannot be stopped", self.queue.name, ids)
+            logger.error(
+                "%r: the handler of %s takes longer than its timeout; a thread cannot be stopped",
+                self.queue.name,
+                ids,
+            )
 
     def _interrupt(self, scope: Hashable) -> None:
         if not self._can_cancel:

@@ -11,7 +11,7 @@ from msgkit.spi import RawDelivery
 __all__ = ["Interrupted", "Watchdog", "Worker"]
 
 
-class Interrupted(Exception):  # noqa: N818 -- says what happened to a handler, and ends here
+class Interrupted(Exception):
     """A handler was cancelled by us, for this reason."""
 
 

@@ -5,46 +5,23 @@ import logging
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 from msgkit.clock import Clock, Timer
-from msgkit.deliveries.lanes import Lanes
 from msgkit.dead_letters import dead_copy
+from msgkit.deliveries.answers import Answers
+from msgkit.deliveries.counts import Counts, Observer
+from msgkit.deliveries.lanes import Lanes
 from msgkit.envelope import Envelope, Kind
-from msgkit.errors import DeliveryLost
 from msgkit.policy import Again, Backoff, Decision, GiveUp, decide
 from msgkit.settlement import ACCEPT, Accept, Settlement
 from msgkit.spi import Consumer, Dead, QueueSpec, RawDelivery, RawSettlement, Release, RetryCopy
 
-__all__ = ["Counts", "Observer", "Settling", "current"]
+__all__ = ["Settling", "current"]
 
 logger = logging.getLogger("msgkit")
 
-#: How long a settlement that failed is waited for before it is tried again, at first and at most.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-
-
 #: How many consumers may die with a message before it is taken for the cause.
 MAX_CRASHES = 10
-
-
-class Counts:
-    """What happened to a queue's messages here."""
-
-    __slots__ = ("dead", "dropped", "expired", "failed", "handled", "lost", "poison", "retried")
-
-    def __init__(self) -> None:
-        self.handled = self.failed = self.retried = self.dead = 0
-        self.dropped = self.expired = self.lost = self.poison = 0
-
-    def as_dict(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-class Observer(Protocol):
-    """Sees what becomes of messages: for tests."""
-
-    def dead(self, queue: str, copy: Envelope, /) -> None: ...
 
 
 class Settling:
@@ -74,16 +51,13 @@ class Settling:
         self._gather_credit = max(1, max_in_flight // 4)
         self._credit = 0
         self._timers: dict[RawDelivery, Timer] = {}
-        self._pending: dict[RawDelivery, asyncio.Future[None] | Timer] = {}
-        self._waiters: dict[RawDelivery, asyncio.Future[None]] = {}
+        self._answers = Answers(queue.name, consumer, clock=clock, on_end=self._answered)
         self._abandoned: set[RawDelivery] = set()
-        self._ending: asyncio.Event | None = None
+        self._progress: asyncio.Event | None = None
         self._stopped = False
         self.counts = counts
         #: Delivered and not settled.
         self.held: set[RawDelivery] = set()
-        #: Why settlements fail at the moment.
-        self.trouble: str | None = None
 
     def fit(self, raw: RawDelivery, envelope: Envelope) -> bool:
         """Is it to be handled at all? What is not, ends here."""
@@ -131,7 +105,13 @@ class Settling:
             self._without_dead_letters(raw, envelope, why)
             return
         self.counts.dead += 1
-        _log(logging.ERROR, raw, self._queue.name, f"goes to {self._queue.dead_letters!r}: {why.reason}", why.error)
+        _log(
+            logging.ERROR,
+            raw,
+            self._queue.name,
+            f"goes to {self._queue.dead_letters!r}: {why.reason}",
+            why.error,
+        )
         copy = dead_copy(
             envelope,
             queue=self._queue.name,
@@ -150,14 +130,26 @@ class Settling:
             self._again(raw, envelope, Again(max(self._policy.limit, 1.0), why.error))
             return
         self.counts.dropped += 1
-        _log(logging.ERROR, raw, self._queue.name, f"is dropped, there are no dead letters: {why.reason}", why.error)
+        _log(
+            logging.ERROR,
+            raw,
+            self._queue.name,
+            f"is dropped, there are no dead letters: {why.reason}",
+            why.error,
+        )
         self.end(raw, ACCEPT)
 
     def _again(self, raw: RawDelivery, envelope: Envelope, decision: Again) -> None:
         self.counts.failed += 1
         self.counts.retried += 1
         after = decision.after
-        _log(logging.WARNING, raw, self._queue.name, f"is tried again in {after:.3g} s", decision.error)
+        _log(
+            logging.WARNING,
+            raw,
+            self._queue.name,
+            f"is tried again in {after:.3g} s",
+            decision.error,
+        )
         if self._holds:
             self._hold(raw, after)
             return
@@ -186,62 +178,22 @@ class Settling:
     def end(self, raw: RawDelivery, how: RawSettlement) -> None:
         """Settle a delivery; the lane and the credit are free when that is done."""
         self.held.discard(raw)
-        future = self._consumer.settle(raw, how)
-        if future is None:
+        if self._answers.settle(raw, how):
             self._ended(raw)
-            return
-        if type(how) is Accept:
+        elif type(how) is Accept and self._lanes.done(raw):
             # What is done is done: the next of the lane need not wait for the broker to hear of it.
-            if self._lanes.done(raw):
-                self._on_ready()
-        self._pending[raw] = future
-        future.add_done_callback(partial(self._answered, raw, how, _FIRST_PAUSE))
+            self._on_ready()
 
-    async def ended(self, raw: RawDelivery) -> None:
-        """Return when the broker has taken a settlement.
+    async def heard(self, raw: RawDelivery) -> None:
+        """Return when the broker has heard how a delivery ends.
 
-        :raises DeliveryLost: when it came too late
+        :raises DeliveryLost: when it was told too late
         """
-        if raw in self._pending:
-            self._waiters[raw] = asyncio.get_running_loop().create_future()
-            await self._waiters[raw]
+        await self._answers.heard(raw)
 
-    def _answered(self, raw: RawDelivery, how: RawSettlement, pause: float, future: "asyncio.Future[None]") -> None:
-        if self._stopped or future.cancelled():
-            return
-        error = future.exception()
-        lost = raw.lost or isinstance(error, DeliveryLost)
-        if error is None or lost:
-            self._conclude_pending(raw, how, lost=lost)
-            return
-        self.trouble = f"settling on {self._queue.name!r} fails: {error}"
-        logger.error("message %s: %s; trying again in %.3g s", raw.envelope.message_id, self.trouble, pause)
-        self._pending[raw] = self._clock.call_later(pause, partial(self._once_more, raw, how, pause * 2))
-
-    def _conclude_pending(self, raw: RawDelivery, how: RawSettlement, *, lost: bool) -> None:
-        del self._pending[raw]
+    def _answered(self, raw: RawDelivery, how: RawSettlement, lost: bool) -> None:  # noqa: FBT001 -- a callback's
+        self.counts.lost += lost
         self._ended(raw, lane_is_free=type(how) is Accept)
-        waiter = self._waiters.pop(raw, None)
-        if lost:
-            self.counts.lost += 1
-        else:
-            self.trouble = None
-        if waiter is not None and not waiter.done():
-            if lost:
-                waiter.set_exception(DeliveryLost(f"message {raw.envelope.message_id} was taken back before it was settled"))
-            else:
-                waiter.set_result(None)
-
-    def _once_more(self, raw: RawDelivery, how: RawSettlement, pause: float) -> None:
-        if raw.lost:
-            self._conclude_pending(raw, how, lost=True)
-            return
-        future = self._consumer.settle(raw, how)
-        if future is None:
-            self._conclude_pending(raw, how, lost=False)
-            return
-        self._pending[raw] = future
-        future.add_done_callback(partial(self._answered, raw, how, min(pause, _LONGEST_PAUSE)))
 
     def _ended(self, raw: RawDelivery, *, lane_is_free: bool = False) -> None:
         self._credit += 1
@@ -249,9 +201,9 @@ class Settling:
             self._on_ready()
         if self._credit >= self._gather_credit:
             self.give_credit()
-        if self._ending is not None:
-            self._ending.set()
-            self._ending = None
+        if self._progress is not None:
+            self._progress.set()
+            self._progress = None
 
     def give_credit(self) -> None:
         """Tell the broker how many more it may send; many at once, since each call may be a frame."""
@@ -289,44 +241,42 @@ class Settling:
         self.end(raw, Release())
 
     def lose(self, scope: object) -> None:
-        """Stop settling what is pending of a scope."""
-        for raw in self._pending:
-            if raw.scope == scope:
-                raw.lost = True
+        """Stop settling what the broker has not heard of a scope."""
+        self._answers.lose(scope)
 
     async def left(self, scope: object) -> None:
         """Return when nothing of a scope is here any more."""
-        while any(raw.scope == scope for raw in (*self.held, *self._pending)):
-            await self._progress()
+        while self._answers.has_of(scope) or any(raw.scope == scope for raw in self.held):
+            await self._next_end()
 
     async def settled(self) -> None:
-        """Return when nothing is pending at the broker."""
-        while self._pending:
-            await self._progress()
+        """Return when the broker has heard of everything."""
+        while self._answers:
+            await self._next_end()
 
-    async def _progress(self) -> None:
-        if self._ending is None:
-            self._ending = asyncio.Event()
-        await self._ending.wait()
+    async def _next_end(self) -> None:
+        if self._progress is None:
+            self._progress = asyncio.Event()
+        await self._progress.wait()
 
     def stop(self) -> None:
         """Hold nothing any more; what is unsettled stays the broker's."""
         self._stopped = True
         for timer in self._timers.values():
             timer.cancel()
-        for pending in self._pending.values():
-            pending.cancel()
         self._timers.clear()
-        for waiter in self._waiters.values():
-            waiter.cancel()
-        self._pending.clear()
-        self._waiters.clear()
         self.held.clear()
+        self._answers.stop()
 
     @property
     def busy(self) -> int:
         """How many settlements the broker has not answered."""
-        return len(self._pending)
+        return len(self._answers)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why settlements fail at the moment."""
+        return self._answers.trouble
 
     @property
     def holding(self) -> int:
@@ -342,5 +292,11 @@ def current(raw: RawDelivery) -> Envelope:
 
 def _log(level: int, raw: RawDelivery, queue: str, what: str, error: BaseException | None) -> None:
     logger.log(
-        level, "message %s on %r, attempt %d, %s", raw.envelope.message_id, queue, raw.attempt, what, exc_info=error
+        level,
+        "message %s on %r, attempt %d, %s",
+        raw.envelope.message_id,
+        queue,
+        raw.attempt,
+        what,
+        exc_info=error,
     )

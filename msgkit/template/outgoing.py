@@ -17,12 +17,17 @@ from msgkit.values import Headers, at_least_zero, check_body, check_headers, che
 __all__ = ["Outgoing", "no_destination"]
 
 
-
 class Outgoing:
     """One destination, ready to be sent to."""
 
     def __init__(
-        self, destination: Destination[Any], *, link: Link, naming: Naming, conversion: Conversion, clock: Clock
+        self,
+        destination: Destination[Any],
+        *,
+        link: Link,
+        naming: Naming,
+        conversion: Conversion,
+        clock: Clock,
     ) -> None:
         self.link = link
         self.write = link.binding.send

@@ -46,7 +46,7 @@ class BoundedPipeline:
         timeout = at_least_zero(options["timeout"], "timeout=") if "timeout" in options else DEFAULT_TIMEOUT
         return await self.send_envelope(outgoing, outgoing.envelope(payload, options), timeout)
 
-    async def send_envelope(self, outgoing: Outgoing, envelope: Envelope, timeout: float) -> "Future[Receipt]":  # noqa: ASYNC109 -- how long the confirmation may take
+    async def send_envelope(self, outgoing: Outgoing, envelope: Envelope, timeout: float) -> "Future[Receipt]":
         """Put an envelope on its way; what becomes of it is the future's."""
         await self._room.acquire()
         try:

@@ -68,7 +68,7 @@ class Receiver(Generic[T_co]):
             observer=None,
         )
 
-    async def take(self, limit: int = 1, /, *, timeout: Seconds = 0) -> Sequence[Delivery[T_co]]:  # noqa: ASYNC109 -- a wait that ends with what there is, not an error
+    async def take(self, limit: int = 1, /, *, timeout: Seconds = 0) -> Sequence[Delivery[T_co]]:
         """Return up to `limit` deliveries: those there are, or those that come until one is there or time is up."""
         if limit < 1:
             msg = f"take({limit}): at least one must be asked for"
@@ -162,7 +162,7 @@ class Receiver(Generic[T_co]):
     async def settle(self, delivery: Delivery[Any], how: Settlement, /) -> None:
         raw, settling = self._at_hand(delivery)
         settling.carry_out(raw, current(raw), settling.decide(raw, how))
-        await settling.ended(raw)
+        await settling.heard(raw)
 
     async def extend(self, delivery: Delivery[Any], by: Seconds, /) -> None:
         """A taker has all the time there is: leases are renewed until he settles."""

@@ -26,7 +26,11 @@ class Sender(Protocol):
         ...
 
     async def send_many(
-        self, to: Destination[T], payloads: Sequence[T | Message[T]], /, **options: Unpack[SendOptions]
+        self,
+        to: Destination[T],
+        payloads: Sequence[T | Message[T]],
+        /,
+        **options: Unpack[SendOptions],
     ) -> list[Receipt]:
         """Return when the broker has stored all of them, in this order for each key.
 

@@ -57,7 +57,11 @@ class Session:
         return await self.links.get(self.naming.broker(destination))
 
     async def send(
-        self, outgoing: Outgoing, envelope: Envelope, timeout: float, written: asyncio.Event | None = None
+        self,
+        outgoing: Outgoing,
+        envelope: Envelope,
+        timeout: float,
+        written: asyncio.Event | None = None,
     ) -> Receipt:
         """Send through the interceptors; `written` is set when the message is on its way."""
         binding = outgoing.link.binding
@@ -104,7 +108,7 @@ class Session:
 
     async def answer_failure(self, request: Envelope, why: GiveUp, broker: str) -> Receipt:
         """Tell whoever asked that there will be no answer; only what a `Reject` says is told of the reason."""
-        said = why.error is None and why.reason or ""
+        said = (why.error is None and why.reason) or ""
         kind = type(why.error).__name__ if why.error is not None else Reject.__name__
         answer = self._answer(request)._replace(headers={ERROR_HEADER: kind, REASON_HEADER: said})
         return await self._send_answer(answer, broker)

@@ -4,7 +4,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar, Unpack
 
@@ -80,12 +80,21 @@ class SyncTemplate:
         return self._run(self._on().send(to, payload, **options))
 
     def send_many(
-        self, to: Destination[T], payloads: Sequence[T | Message[T]], /, **options: Unpack[SendOptions]
+        self,
+        to: Destination[T],
+        payloads: Sequence[T | Message[T]],
+        /,
+        **options: Unpack[SendOptions],
     ) -> list[Receipt]:
         return self._run(self._on().send_many(to, payloads, **options))
 
     def request(
-        self, to: Destination[T], payload: T | Message[T], reply: type[R], /, **options: Unpack[SendOptions]
+        self,
+        to: Destination[T],
+        payload: T | Message[T],
+        reply: type[R],
+        /,
+        **options: Unpack[SendOptions],
     ) -> R:
         return self._run(self._on().request(to, payload, reply, **options))
 
@@ -95,7 +104,7 @@ class SyncTemplate:
     @contextmanager
     def receive(
         self, queue: Queue[T], /, *, limit: int = 1, timeout: Seconds = 0
-    ) -> Iterator[Sequence["SyncDelivery[T]"]]:
+    ) -> Generator[Sequence["SyncDelivery[T]"]]:
         """Take up to `limit` messages, once; a clean exit accepts what is unsettled, an error gives it back."""
         manager = self._on().receive(queue, limit=limit, timeout=timeout)
         deliveries = self._run(manager.__aenter__())

@@ -1,13 +1,20 @@
 """The template: every way of sending, and of taking by hand, over all brokers of the settings."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Self, TypeVar, Union, Unpack, cast
 
 from msgkit.clock import SYSTEM, Clock
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import Closed, ConfigurationError, RequestTimeout, RequestUnknown, SendUnknown, UnsupportedCapability
+from msgkit.errors import (
+    Closed,
+    ConfigurationError,
+    RequestTimeout,
+    RequestUnknown,
+    SendUnknown,
+    UnsupportedCapability,
+)
 from msgkit.interception import SendInterceptor
 from msgkit.message import Delivery, Message, SendOptions, check_send_options
 from msgkit.settings import Settings
@@ -60,7 +67,11 @@ class MessageTemplate(Sender):
         return self._settings
 
     async def connect(
-        self, settings: Settings | None = None, *, clock: Clock = SYSTEM, interceptors: Sequence[SendInterceptor] = ()
+        self,
+        settings: Settings | None = None,
+        *,
+        clock: Clock = SYSTEM,
+        interceptors: Sequence[SendInterceptor] = (),
     ) -> Session:
         """Be ready; brokers are connected when something is first sent to them. What is given here counts for this run."""
         if self._session is not None:
@@ -68,7 +79,9 @@ class MessageTemplate(Sender):
             raise ConfigurationError(msg)
         self._closed = False
         self._session = Session(
-            settings or self._settings or Settings.load(), clock, (*interceptors, *self._interceptors)
+            settings or self._settings or Settings.load(),
+            clock,
+            (*interceptors, *self._interceptors),
         )
         self.clock = clock
         return self._session
@@ -106,7 +119,11 @@ class MessageTemplate(Sender):
         return await confirmed(outgoing.link.binding, envelope, future, _timeout(options))
 
     async def send_many(
-        self, to: Destination[T], payloads: Sequence[T | Message[T]], /, **options: Unpack[SendOptions]
+        self,
+        to: Destination[T],
+        payloads: Sequence[T | Message[T]],
+        /,
+        **options: Unpack[SendOptions],
     ) -> list[Receipt]:
         if "message_id" in options:
             msg = "send_many(message_id=) would give all messages one id; give each its own: Message(payload, message_id=...)"
@@ -126,7 +143,7 @@ class MessageTemplate(Sender):
         return Handle(self, destination, options)
 
     @asynccontextmanager
-    async def pipeline(self, *, in_flight: int = 256) -> AsyncIterator[BoundedPipeline]:
+    async def pipeline(self, *, in_flight: int = 256) -> AsyncGenerator[BoundedPipeline]:
         """Send without waiting for each confirmation; leaving waits for all.
 
         :raises ExceptionGroup: on leaving, of the sends that failed
@@ -141,7 +158,12 @@ class MessageTemplate(Sender):
         await pipeline.finish()
 
     async def request(
-        self, to: Destination[T], payload: T | Message[T], reply: type[R], /, **options: Unpack[SendOptions]
+        self,
+        to: Destination[T],
+        payload: T | Message[T],
+        reply: type[R],
+        /,
+        **options: Unpack[SendOptions],
     ) -> R:
         """Send, and return the answer; `timeout` is also how long the request lives.
 
@@ -150,7 +172,9 @@ class MessageTemplate(Sender):
         :raises RequestUnknown: when the connection was lost: it may have been handled
         """
         if "reply_to" in options or "ttl" in options:
-            msg = "request() sets reply_to= and ttl= itself: the answer comes back here, and timeout= is its time to live"
+            msg = (
+                "request() sets reply_to= and ttl= itself: the answer comes back here, and timeout= is its time to live"
+            )
             raise ConfigurationError(msg)
         session = await self.session()
         outgoing = await session.prepare(to)
@@ -179,7 +203,7 @@ class MessageTemplate(Sender):
     @asynccontextmanager
     async def transaction(
         self, *, source: Delivery[Any] | None = None, broker: str = "default"
-    ) -> AsyncIterator[Sender]:
+    ) -> AsyncGenerator[Sender]:
         """Send all or nothing; the `source` delivery is accepted with it. An error takes everything back.
 
         :raises UnsupportedCapability: when the broker has no transactions
@@ -197,8 +221,14 @@ class MessageTemplate(Sender):
 
     @asynccontextmanager
     async def prepare(
-        self, to: Destination[T], payload: T | Message[T], /, *, check: str, **options: Unpack[SendOptions]
-    ) -> AsyncIterator[Prepared]:
+        self,
+        to: Destination[T],
+        payload: T | Message[T],
+        /,
+        *,
+        check: str,
+        **options: Unpack[SendOptions],
+    ) -> AsyncGenerator[Prepared]:
         """Store a message that nobody sees yet; a clean exit commits it, an error takes it back.
 
         When this process dies in between, the `@checker(check)` of any instance decides.
@@ -221,7 +251,7 @@ class MessageTemplate(Sender):
     # -- taking
 
     @asynccontextmanager
-    async def receiver(self, queue: Queue[T], /, *, max_in_flight: int = 1) -> AsyncIterator[Receiver[T]]:
+    async def receiver(self, queue: Queue[T], /, *, max_in_flight: int = 1) -> AsyncGenerator[Receiver[T]]:
         """Consume by hand, for many takes; what is taken and not settled goes back on leaving."""
         session = await self.session()
         link = await session.link_of(queue)
@@ -246,7 +276,7 @@ class MessageTemplate(Sender):
     @asynccontextmanager
     async def receive(
         self, queue: Queue[T], /, *, limit: int = 1, timeout: Seconds = 0
-    ) -> AsyncIterator[Sequence[Delivery[T]]]:
+    ) -> AsyncGenerator[Sequence[Delivery[T]]]:
         """Take up to `limit` messages, once; a clean exit accepts what is unsettled, an error gives it back."""
         async with self.receiver(queue, max_in_flight=limit) as receiver:
             deliveries = await receiver.take(limit, timeout=timeout)
@@ -272,7 +302,7 @@ class MessageTemplate(Sender):
         await (await self.session()).declare(destinations)
 
     @asynccontextmanager
-    async def native(self, kind: type[R], /, *, broker: str = "default") -> AsyncIterator[R]:
+    async def native(self, kind: type[R], /, *, broker: str = "default") -> AsyncGenerator[R]:
         """Borrow the client library's own object of that type.
 
         :raises UnsupportedCapability: when the binding has none

@@ -62,7 +62,11 @@ class TransactionSender:
         return await self._transaction.send(envelope)
 
     async def send_many(
-        self, to: Destination[T], payloads: Sequence[T | Message[T]], /, **options: Unpack[SendOptions]
+        self,
+        to: Destination[T],
+        payloads: Sequence[T | Message[T]],
+        /,
+        **options: Unpack[SendOptions],
     ) -> list[Receipt]:
         return [await self.send(to, payload, **options) for payload in payloads]
 
