@@ -233,10 +233,11 @@ def fails(times: int | None = None, *, error: type[Exception] = Boom) -> Behavio
     return behave
 
 
-def rejects(reason: str = "unwanted") -> Behaviour:
-    """Reject everything."""
+def rejects(reason: str = "unwanted", *, after: Behaviour = accept) -> Behaviour:
+    """Reject everything, after whatever else is done."""
 
-    async def behave(_message: Message[str]) -> Outcome:
+    async def behave(message: Message[str]) -> Outcome:
+        await after(message)
         return Reject(reason)
 
     return behave

@@ -71,6 +71,10 @@ class Harness(ABC):
             fault for fault in Fault if fault is Fault.SPAWN or self._overrides(fault.value)
         )
 
+    @property
+    def emulates_processes(self) -> bool:
+        return self._overrides("spawn")
+
     def _overrides(self, method: str) -> bool:
         return getattr(type(self), method) is not getattr(Harness, method)
 
@@ -102,6 +106,11 @@ class Harness(ABC):
         """Undo every fault, so that the next check finds the broker well."""
         return
 
+    async def expired(self, queue: Queue[str]) -> int:
+        """Return how many messages of a queue the broker itself has dropped as expired."""
+        del queue
+        return 0
+
     async def cut_connections(self) -> None:
         """Break every connection at once; clients may connect again right away."""
         raise NotImplementedError
@@ -131,7 +140,7 @@ class Harness(ABC):
         raise NotImplementedError
 
     async def refuse(self, destination: str, n: int) -> None:
-        """Refuse the next `n` sends to a destination."""
+        """Refuse the next `n` sends; checks see to it that they are to this destination."""
         raise NotImplementedError
 
     async def revoke(self, queue: Queue[str], within: float = 1.0) -> None:

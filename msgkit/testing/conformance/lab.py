@@ -1,31 +1,40 @@
 """What a check works with: names of its own, applications, recorded messages, deadlines."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, cast
 from uuid import uuid4
 
 from msgkit.application import Application
-
-from msgkit.errors import SendRefused, SendUnknown, UnsupportedCapability
+from msgkit.errors import UnsupportedCapability
 from msgkit.interception import HandleInterceptor, SendInterceptor
-from msgkit.message import Message, SendOptions
+from msgkit.message import Message
 from msgkit.naming import Naming
 from msgkit.policy import Backoff
 from msgkit.settings import Settings
 from msgkit.settlement import ACCEPT
-from msgkit.spi import Binding, Depth, Inspectable, Power, ProvisionMode, Refused, Subscription
+from msgkit.spi import (
+    Binding,
+    Depth,
+    Inspectable,
+    Power,
+    ProvisionMode,
+    Refused,
+    Shared,
+    Subscription,
+)
 from msgkit.template import MessageTemplate
 from msgkit.testing.conformance.collecting import Collector
+from msgkit.testing.conformance.expecting import raises
 from msgkit.testing.conformance.handlers import Gate, Handler, content_of
 from msgkit.testing.conformance.harness import Harness
 from msgkit.testing.conformance.journal import Journal
 from msgkit.testing.conformance.leaks import Leaks
 from msgkit.testing.conformance.ledger import Ledger, Promises
-from msgkit.testing.conformance.ledger.records import Began, FaultKind, Outcome, Settled
+from msgkit.testing.conformance.ledger.records import Attempted, Began, FaultKind, Settled
 from msgkit.testing.conformance.processes import Process
-from msgkit.testing.conformance.sending import send_recorded
+from msgkit.testing.conformance.sending import Sending
 from msgkit.testing.conformance.sweep import sweep
 from msgkit.testing.conformance.tap import Tap
 from msgkit.testing.conformance.victims import environment
@@ -35,7 +44,7 @@ from msgkit.topology import Destination, Exchange, ExchangeOptions, Queue, Queue
 __all__ = ["Lab"]
 
 
-class Lab(Waiting):
+class Lab(Waiting, Sending):
     """One check's place of work, with names that nobody else uses.
 
     Everything sent with `send` or `offer` and everything that a `handler` sees goes into the
@@ -49,11 +58,11 @@ class Lab(Waiting):
     def __init__(self, harness: Harness, name: str) -> None:
         self.harness = harness
         self.check = name
-        super().__init__(patience=harness.patience, silence=harness.silence)
+        Waiting.__init__(self, patience=harness.patience, silence=harness.silence)
+        Sending.__init__(self)
         self._suffix = uuid4().hex[:10]
         self._stack = AsyncExitStack()
         self._numbers = 0
-        self._declared: dict[str, Queue[Any]] = {}
         self._listened: dict[str, Queue[Any]] = {}
         self._left: set[str] = set()
         self._faults = 0
@@ -124,8 +133,12 @@ class Lab(Waiting):
             await self._below.provision(topology, ProvisionMode.CREATE)
         self._note_declared(destinations)
 
+    def expect(self, *queues: Queue[Any]) -> None:
+        """Take queues for declared: what is sent from now on is for them, too."""
+        self._note_declared(queues)
+
     def _note_declared(self, destinations: Sequence[object]) -> None:
-        self._declared |= {each.name: each for each in destinations if isinstance(each, Queue)}
+        self.declared |= {each.name: each for each in destinations if isinstance(each, Queue)}
 
     def settings(self) -> Settings:
         return self.harness.settings()
@@ -137,20 +150,19 @@ class Lab(Waiting):
         return isinstance(self.capabilities.support(power), Refused)
 
     @property
+    def can_spawn(self) -> bool:
+        """Is there another process that this broker could be reached from, or a stand-in for one?"""
+        return self.capabilities.shared is not Shared.PROCESS or self.harness.emulates_processes
+
+    @property
     def keeps_no_order(self) -> bool:
         return self.refused(Power.ORDERED)
 
     @contextmanager
     def refusal(self, *names: str) -> Iterator[None]:
         """Expect `UnsupportedCapability`, naming the broker and each of `names`."""
-        text = None
-        try:
+        with raises(UnsupportedCapability, self.capabilities.broker, *names):
             yield
-        except UnsupportedCapability as error:
-            text = str(error)
-        assert text is not None, "what the binding declares refused was not refused"
-        for name in (self.capabilities.broker, *names):
-            assert name in text, f"the refusal does not name {name!r}: {text}"
 
     # -- who takes part
 
@@ -230,7 +242,24 @@ class Lab(Waiting):
             try:
                 yield app
             finally:
+                await self._note_expired(app, handlers)
                 self._stopped(consumers)
+
+    async def _note_expired(self, app: Application, handlers: Sequence[Handler]) -> None:
+        for handler in handlers:
+            name = handler.queue.name
+            if count := await self.health(app, name, "expired"):
+                with self.journal.writing() as ledger:
+                    ledger.expired(name, count, self.journal.now())
+
+    async def health(self, app: Application, queue: str, what: str) -> int:
+        """Return a number that an application's health says of a queue."""
+        queues = cast("Mapping[str, Mapping[str, int]]", (await app.health())["queues"])
+        return queues.get(queue, {}).get(what, 0)
+
+    async def is_healthy(self, app: Application, *, well: bool = True) -> bool:
+        """Tell whether an application says that it is well; or that it is not."""
+        return ((await app.health())["status"] == "up") is well
 
     def _joined(self, consumers: set[str]) -> None:
         self._alive |= consumers
@@ -268,6 +297,9 @@ class Lab(Waiting):
         self._note_listened(queue, self.RETRY.attempts)
         tap = Tap(queue.name, name, self.journal)
         async with self.binding(name) as binding:
+            for topology in self._naming.topologies([queue]).values():
+                await binding.provision(topology, ProvisionMode.CREATE)
+            self._note_declared([queue])
             spec = self._naming.queue_spec(queue)
             subscription = Subscription(queue=spec, max_in_flight=max_in_flight)
             tap.consumer = await binding.subscribe(subscription, tap)
@@ -300,65 +332,6 @@ class Lab(Waiting):
     def _merge(self, line: str) -> None:
         with self.journal.writing() as ledger:
             ledger.merge(line)
-
-    # -- sending
-
-    async def send(
-        self,
-        to: Destination[str],
-        payload: str,
-        /,
-        *,
-        via: MessageTemplate | None = None,
-        sender: str = "lab",
-        **options: Unpack[SendOptions],
-    ) -> Message[str]:
-        """Send and record; raises what the template raises."""
-        message = Message(payload, **options)
-        await send_recorded(
-            to,
-            message,
-            via=via or self.sender,
-            journal=self.journal,
-            queues=tuple(self._declared.values()),
-            sender=sender,
-        )
-        return message
-
-    async def send_poison(
-        self, to: Queue[str], body: bytes, /, **options: Unpack[SendOptions]
-    ) -> Message[bytes]:
-        """Send bytes that no handler of text can be given, and record them as such."""
-        message = Message(body, **options)
-        await send_recorded(
-            Queue(to.name, bytes),
-            message,
-            via=self.sender,
-            journal=self.journal,
-            queues=(),
-            sender="lab",
-            poison=True,
-        )
-        return message
-
-    async def send_all(
-        self, to: Destination[str], payloads: Sequence[str], /, **options: Unpack[SendOptions]
-    ) -> None:
-        """Send one after the other."""
-        for payload in payloads:
-            await self.send(to, payload, **options)
-
-    async def offer(
-        self, to: Destination[str], payload: str, /, **options: Unpack[SendOptions]
-    ) -> Outcome:
-        """Send and record, and return what came of it."""
-        try:
-            await self.send(to, payload, **options)
-        except SendRefused:
-            return "refused"
-        except SendUnknown:
-            return "unknown"
-        return "confirmed"
 
     # -- faults
 
@@ -423,9 +396,13 @@ class Lab(Waiting):
 
     async def _sweep(self) -> None:
         for queue in self._listened.values():
-            if queue.name not in self._left:
+            if count := await self.harness.expired(queue):
+                self.ledger.expired(queue.name, count, self.journal.now())
+            # An anonymous queue goes with its client.
+            if queue.name not in self._left and not queue.is_anonymous:
                 await sweep(self, queue)
-        self.ledger.judge(self.harness.tolerance).check()
+        if any(isinstance(each, Attempted) for each in self.ledger.records):
+            self.ledger.judge(self.harness.tolerance).check()
 
 
 def _ignore(_event: object) -> None:

@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import Self
 
 from msgkit.application import Application
-
 from msgkit.settings import Settings
 from msgkit.testing.conformance.ledger import Ledger
 

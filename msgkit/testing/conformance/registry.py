@@ -62,6 +62,11 @@ class Check:
 
     async def _run(self, harness: Harness) -> None:
         async with Lab(harness, self.name) as lab:
+            if Fault.SPAWN in self.needs and not lab.can_spawn:
+                msg = (
+                    f"{type(harness).__name__} has no spawn(), and its broker ends with its process"
+                )
+                raise Skipped(msg)
             await self.body(lab)
 
 

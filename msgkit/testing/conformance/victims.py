@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 
 from msgkit.application import Application
-
 from msgkit.message import Message
 from msgkit.policy import Backoff
 from msgkit.settings import Settings

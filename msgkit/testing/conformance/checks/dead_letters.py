@@ -99,10 +99,13 @@ async def a_dead_letter_of_the_largest_size_arrives(lab: Lab) -> None:
 @check(7, needs=(Fault.REFUSE,))
 async def a_dead_letter_that_is_refused_is_sent_again_and_its_original_kept(lab: Lab) -> None:
     queue = lab.queue()
-    handler = lab.handler(queue).does(rejects())
+    gate = lab.gate()
+    handler = lab.handler(queue).does(rejects(after=gate))
     async with lab.application(handler) as app:
-        await lab.harness.refuse(queue.dead_letters.name, 3)
         await lab.send(queue, "stuck")
+        await lab.reached(gate)
+        await lab.harness.refuse(queue.dead_letters.name, 3)
+        gate.open()
         await lab.until(lambda: lab.is_healthy(app, well=False), "bad health while it is refused")
         (dead,) = await lab.dead(queue)
         await lab.until(lambda: lab.is_healthy(app), "good health again")
@@ -114,10 +117,13 @@ async def a_dead_letter_that_is_refused_is_sent_again_and_its_original_kept(lab:
 @check(7, needs=(Fault.REFUSE, Fault.CUT))
 async def a_message_whose_dead_letter_is_refused_is_not_lost_with_the_connection(lab: Lab) -> None:
     queue = lab.queue()
-    handler = lab.handler(queue).does(rejects())
+    gate = lab.gate()
+    handler = lab.handler(queue).does(rejects(after=gate))
     async with lab.application(handler):
-        await lab.harness.refuse(queue.dead_letters.name, 2)
         await lab.send(queue, "stuck")
+        await lab.reached(gate)
+        await lab.harness.refuse(queue.dead_letters.name, 2)
+        gate.open()
         await lab.handled(handler, 1)
         async with lab.fault("connection-loss"):
             await lab.harness.cut_connections()

@@ -248,13 +248,12 @@ async def order_survives_a_lost_connection(lab: Lab) -> None:
     if await refuses_order(lab, queue):
         return
     handler = lab.handler(queue).does(takes(0.002), concurrency=4)
-    async with lab.application(handler):
-        async with lab.fault("connection-loss"):
-            sending = asyncio.create_task(send_lanes(lab, queue, 20))
-            await lab.accepts(handler, 10)
-            await lab.harness.cut_connections()
-            await sending
-            await lab.until(lambda: len(set(handler.accepted)) == 20 * len(KEYS), "all handled")
+    async with lab.application(handler), lab.fault("connection-loss"):
+        sending = asyncio.create_task(send_lanes(lab, queue, 20))
+        await lab.accepts(handler, 10)
+        await lab.harness.cut_connections()
+        await sending
+        await lab.until(lambda: len(set(handler.accepted)) == 20 * len(KEYS), "all handled")
 
 
 @check(3, 5, needs=(Fault.SPAWN,), limit=12)
