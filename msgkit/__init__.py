@@ -1,6 +1,6 @@
 """Messaging for Python: write publishers and listeners once, choose the broker in settings."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING  # noqa: TID251 -- Json is loaded when it is asked for; no cycle hides here
 
 from msgkit.application import Application
 from msgkit.converter import Converter
@@ -11,7 +11,15 @@ from msgkit.message import Delivery, Message, SendOptions
 from msgkit.policy import Backoff
 from msgkit.settings import BrokerSettings, ExchangeSettings, QueueSettings, Settings
 from msgkit.settlement import Accept, Reject, Retry, Settlement
-from msgkit.template import Handle, MessageTemplate, Pipeline, Prepared, Receiver, Sender, SyncTemplate
+from msgkit.template import (
+    Handle,
+    MessageTemplate,
+    Pipeline,
+    Prepared,
+    Receiver,
+    Sender,
+    SyncTemplate,
+)
 from msgkit.topology import Destination, Exchange, Queue, Route
 from msgkit.values import Headers, Option, Seconds
 

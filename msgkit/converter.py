@@ -35,7 +35,7 @@ class Converter(Protocol):
         """Return the payload's bytes; whatever is raised refuses it before anything is sent."""
         ...
 
-    def decode(self, body: bytes, into: Any, /) -> Any:  # noqa: ANN401 -- a user's type enters here, and its value leaves
+    def decode(self, body: bytes, into: Any, /) -> Any:
         """Return what the bytes say, as a type or annotation; raise anything if they do not."""
         ...
 

@@ -7,7 +7,14 @@ from typing import TypeVar
 from msgkit.envelope import Envelope, Receipt
 from msgkit.settlement import Settlement
 
-__all__ = ["Handle", "HandleInterceptor", "Send", "SendInterceptor", "around_handling", "around_sending"]
+__all__ = [
+    "Handle",
+    "HandleInterceptor",
+    "Send",
+    "SendInterceptor",
+    "around_handling",
+    "around_sending",
+]
 
 R = TypeVar("R")
 _Inner = Callable[[Envelope], R]

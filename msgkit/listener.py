@@ -10,7 +10,7 @@ from msgkit.errors import ConfigurationError
 from msgkit.interception import HandleInterceptor
 from msgkit.policy import Backoff
 from msgkit.topology import Destination, Queue
-from msgkit.values import Seconds, at_least_zero
+from msgkit.values import Seconds, at_least_zero, check_whole
 
 __all__ = [
     "Batch",
@@ -49,10 +49,7 @@ class Batch:
     __slots__ = ("size", "within")
 
     def __init__(self, size: int, *, within: Seconds = 0.1) -> None:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
-            msg = f"Batch(size) must be a whole number of at least 1, not {size!r}"
-            raise ConfigurationError(msg)
-        self.size = size
+        self.size = check_whole(size, "Batch(size)")
         self.within = at_least_zero(within, "Batch(within=)")
 
     def __repr__(self) -> str:
@@ -82,7 +79,7 @@ class ListenerSpec:
     batch: Batch | None = None
     settle: Literal["on_return", "later"] = "on_return"
     send_to: Destination[Any] | None = None
-    options: ListenerOptions = field(default_factory=lambda: ListenerOptions())
+    options: ListenerOptions = field(default_factory=ListenerOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +167,14 @@ def check_options(options: ListenerOptions, where: str) -> None:
             msg = f"{where} has no option {name!r}; there are {', '.join(sorted(ListenerOptions.__annotations__))}"
             raise ConfigurationError(msg)
     for name in ("concurrency", "max_in_flight"):
-        number: object = options.get(name, 1)
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            msg = f"{where}: {name}= must be a whole number of at least 1, not {number!r}"
-            raise ConfigurationError(msg)
+        check_whole(options.get(name, 1), f"{where}: {name}=")
     if "timeout" in options and at_least_zero(options["timeout"], f"{where}: timeout=") == 0:
         msg = f"{where}: timeout= must be more than 0; leave it out for no limit"
         raise ConfigurationError(msg)
     if options.get("on_lost", "cancel") not in ("cancel", "finish"):
         msg = f"{where}: on_lost= must be 'cancel' or 'finish', not {options.get('on_lost')!r}"
         raise ConfigurationError(msg)
-    if not isinstance(options.get("retry", Backoff()), Backoff):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+    if not isinstance(options.get("retry", Backoff()), Backoff):
         msg = f"{where}: retry= takes a Backoff(...), not {options.get('retry')!r}"
         raise ConfigurationError(msg)
 
@@ -198,7 +192,10 @@ def collect(items: Sequence[object]) -> tuple[list[BoundListener], list[BoundChe
 
 
 def _collect(
-    item: object, defaults: Mapping[str, Any], listeners: list[BoundListener], checkers: list[BoundChecker]
+    item: object,
+    defaults: Mapping[str, Any],
+    listeners: list[BoundListener],
+    checkers: list[BoundChecker],
 ) -> None:
     if isinstance(item, Listeners):
         for inner in item.items:
@@ -226,14 +223,18 @@ def _members(item: object) -> Iterator[Callable[..., Any]]:
     elif isinstance(item, type):
         msg = f"{_what(item)} is a class; list an instance of it, {item.__name__}(...)"
         raise ConfigurationError(msg)
-    elif callable(item) and (hasattr(item, _MARK) or hasattr(item, _CHECK)):
-        yield item
+    elif _is_marked(item):
+        yield cast("Callable[..., Any]", item)
     else:
-        names = dict.fromkeys(name for cls in reversed(type(item).__mro__) for name in vars(cls))
-        for name in names:
-            # Looked up on the class first, so that no property is run.
-            if _is_marked(inspect.getattr_static(type(item), name)):
-                yield getattr(item, name)
+        yield from _marked_methods(item)
+
+
+def _marked_methods(item: object) -> Iterator[Callable[..., Any]]:
+    kind: type[object] = type(item)
+    for name in dict.fromkeys(name for cls in reversed(kind.__mro__) for name in vars(cls)):
+        # Looked up on the class first, so that no property is run.
+        if _is_marked(inspect.getattr_static(kind, name)):
+            yield getattr(item, name)
 
 
 def _is_marked(value: object) -> bool:

@@ -70,9 +70,9 @@ class Message(Generic[T_co]):
     def received(cls, payload: Any, envelope: Envelope) -> "Message[Any]":
         """Return a message that came from a broker."""
         message = cls.__new__(cls)
-        message._payload = payload
-        message._envelope = envelope
-        message._options = _NO_OPTIONS
+        message._payload = payload  # noqa: SLF001 -- its own, on the way to being whole
+        message._envelope = envelope  # noqa: SLF001 -- as above
+        message._options = _NO_OPTIONS  # noqa: SLF001 -- as above
         return message
 
     @property
@@ -160,7 +160,7 @@ class Delivery(Message[T_co]):
     def taken(cls, payload: Any, envelope: Envelope, settler: Settler, raw: object) -> "Delivery[Any]":
         """Return a delivery that `settler` will end."""
         delivery = cast("Delivery[Any]", cls.received(payload, envelope))
-        delivery._settler = settler
+        delivery._settler = settler  # noqa: SLF001 -- its own, on the way to being whole
         delivery.raw = raw
         return delivery
 

@@ -107,14 +107,16 @@ def _with_all_they_need(destinations: Iterable[Destination[Any]]) -> Iterable[De
 def _add(known: dict[str, S], spec: S, destination: Destination[Any]) -> None:
     other = known.setdefault(spec.name, spec)
     if other != spec:
-        if isinstance(spec, QueueSpec) and isinstance(other, QueueSpec) and _is_same_dead_queue(other, spec):
+        if isinstance(destination, Queue) and _is_same_dead_queue(other, spec):
             return
         msg = f"{destination} is declared twice, and differently: once {other}, once {spec}"
         raise ConfigurationError(msg)
 
 
-def _is_same_dead_queue(one: QueueSpec, other: QueueSpec) -> bool:
+def _is_same_dead_queue(one: object, other: object) -> bool:
     """A queue of dead letters may serve several queues, and be declared in its own right too."""
+    if not isinstance(one, QueueSpec) or not isinstance(other, QueueSpec):
+        return False
     return one.routes == other.routes == () and one.ordered == other.ordered and one.priorities == other.priorities
 
 

@@ -19,12 +19,15 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     words = pattern.split(".")
     for word in words:
         if len(word) > 1 and ("*" in word or "#" in word):
-            msg = f"the pattern {pattern!r} mixes a wildcard with letters in {word!r}; a wildcard is a whole word between dots"
+            msg = f"the pattern {pattern!r} mixes a wildcard with letters in {word!r}; a wildcard is a whole word"
             raise ConfigurationError(msg)
     if "*" not in words and "#" not in words:
         return pattern.__eq__
     matches = re.compile(_expression(words), re.DOTALL).fullmatch
-    return lambda subject: matches(subject) is not None
+    if set(words) == {"#"}:
+        return lambda subject: matches(subject) is not None
+    # A subject without any text has no words at all, as in AMQP: no `*` takes it.
+    return lambda subject: subject != "" and matches(subject) is not None
 
 
 def _anything(_: str) -> bool:
@@ -41,7 +44,9 @@ def _expression(words: list[str]) -> str:
     for place, word in enumerate(merged):
         last = place == len(merged) - 1
         if word != "#":
-            parts.append((r"[^.]*" if word == "*" else re.escape(word)) + ("" if last or merged[place + 1 :] == ["#"] else r"\."))
+            parts.append(
+                (r"[^.]*" if word == "*" else re.escape(word)) + ("" if last or merged[place + 1 :] == ["#"] else r"\.")
+            )
         elif last:
             parts.append(r"(?:\..*)?" if place else r".*")
         else:

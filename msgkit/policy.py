@@ -5,7 +5,7 @@ from typing import final
 
 from msgkit.errors import ConfigurationError, ConversionError
 from msgkit.settlement import Accept, Reject, Retry, Settlement
-from msgkit.values import Seconds, at_least_zero
+from msgkit.values import Seconds, at_least_zero, check_whole
 
 __all__ = ["Again", "Backoff", "Decision", "GiveUp", "decide"]
 
@@ -30,16 +30,13 @@ class Backoff:
         jitter: float = 0.2,
         give_up_on: tuple[type[Exception], ...] = (),
     ) -> None:
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
-            msg = f"Backoff(attempts=) must be a whole number of at least 1, not {attempts!r}"
-            raise ConfigurationError(msg)
         if not factor >= 1:
             msg = f"Backoff(factor=) must be at least 1, not {factor}"
             raise ConfigurationError(msg)
         if not 0 <= jitter <= 1:
             msg = f"Backoff(jitter=) must be between 0 and 1, not {jitter}"
             raise ConfigurationError(msg)
-        self.attempts = attempts
+        self.attempts = check_whole(attempts, "Backoff(attempts=)")
         self.first = at_least_zero(first, "Backoff(first=)")
         self.factor = factor
         self.limit = at_least_zero(limit, "Backoff(limit=)")
@@ -49,7 +46,12 @@ class Backoff:
     def with_attempts(self, attempts: int) -> "Backoff":
         """Return the same policy with another number of attempts."""
         return Backoff(
-            attempts, first=self.first, factor=self.factor, limit=self.limit, jitter=self.jitter, give_up_on=self.give_up_on
+            attempts,
+            first=self.first,
+            factor=self.factor,
+            limit=self.limit,
+            jitter=self.jitter,
+            give_up_on=self.give_up_on,
         )
 
     def pause(self, attempt: int, draw: float) -> float:
@@ -105,12 +107,16 @@ def decide(policy: Backoff, attempt: int, outcome: Settlement | BaseException, d
         case ConversionError():
             return GiveUp("poison", outcome)
         case Retry():
-            if attempt >= policy.attempts:
-                return GiveUp("attempts exhausted", outcome.__cause__)
-            return Again(policy.pause(attempt, draw) if outcome.after is None else outcome.after, outcome.__cause__)
+            return _once_more(policy, attempt, outcome.__cause__, outcome.after, draw)
         case _ if isinstance(outcome, policy.give_up_on):
             return GiveUp("gave up", outcome)
-        case _ if attempt >= policy.attempts:
-            return GiveUp("attempts exhausted", outcome)
         case _:
-            return Again(policy.pause(attempt, draw), outcome)
+            return _once_more(policy, attempt, outcome, None, draw)
+
+
+def _once_more(
+    policy: Backoff, attempt: int, error: BaseException | None, after: float | None, draw: float
+) -> Again | GiveUp:
+    if attempt >= policy.attempts:
+        return GiveUp("attempts exhausted", error)
+    return Again(policy.pause(attempt, draw) if after is None else after, error)

@@ -24,7 +24,7 @@ class Accept:
 
 
 @final
-class Retry(Exception):  # noqa: N818 -- an outcome, not an error
+class Retry(Exception):
     """Once more, after a pause of the policy's or of one's own; counts as an attempt."""
 
     def __init__(self, after: Seconds | None = None) -> None:
@@ -33,7 +33,7 @@ class Retry(Exception):  # noqa: N818 -- an outcome, not an error
 
 
 @final
-class Reject(Exception):  # noqa: N818 -- an outcome, not an error
+class Reject(Exception):
     """Never again: straight to the dead letters, with the reason."""
 
     def __init__(self, reason: str) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "check_headers",
     "check_name",
     "check_text",
+    "check_whole",
     "epoch",
     "seconds",
 ]
@@ -35,7 +36,7 @@ _INT64 = 1 << 63
 
 
 class Option:
-    """The base of what only one broker understands: `RabbitQueue`, `KafkaTopic`, …
+    """The base of what only one broker understands: `RabbitQueue`, `KafkaTopic`.
 
     `scheme` names the URL schemes that the option is for.
     """
@@ -74,6 +75,14 @@ def epoch(moment: datetime, what: str) -> float:
         msg = f"{what} has no time zone; use datetime.now(UTC) or add tzinfo"
         raise InvalidMessage(msg)
     return moment.timestamp()
+
+
+def check_whole(value: object, what: str, *, least: int = 1) -> int:
+    """Return a whole number that is large enough."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        msg = f"{what} must be a whole number of at least {least}, not {value!r}"
+        raise ConfigurationError(msg)
+    return value
 
 
 def check_name(name: object, what: str) -> str:
@@ -135,7 +144,7 @@ def _check_header_name(name: object) -> int:
     return len(name.encode())
 
 
-def _check_header_value(name: str, value: object) -> int:  # noqa: C901 -- one line a type
+def _check_header_value(name: str, value: object) -> int:
     match value:
         case str():
             return len(value) if value.isascii() else len(value.encode())

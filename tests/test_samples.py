@@ -80,7 +80,7 @@ async def state_after(client: AsyncClient, id_: str, state: str) -> str:
     async with asyncio.timeout(PATIENCE):
         while (now := (await client.get(f"/orders/{id_}")).json()["state"]) == state:  # noqa: ASYNC110 -- a client of the web can only ask again
             await asyncio.sleep(0)
-    return now
+    return str(now)
 
 
 async def test_an_order_that_comes_by_the_web_is_packed(client: AsyncClient) -> None:

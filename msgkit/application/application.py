@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
@@ -74,7 +74,7 @@ class Application:
         clock: Clock = SYSTEM,
         observer: HandlingObserver | None = None,
         sending: Sequence[SendInterceptor] = (),
-    ) -> AsyncIterator[Self]:
+    ) -> AsyncGenerator[Self]:
         """Run within a block, on other settings, by another clock, or observed: what tests need."""
         running = await self._start(settings, clock, observer, tuple(sending))
         try:
@@ -140,7 +140,7 @@ class Application:
                 loop.remove_signal_handler(number)
 
     @asynccontextmanager
-    async def lifespan(self, host: object, /) -> AsyncIterator[None]:
+    async def lifespan(self, host: object, /) -> AsyncGenerator[None]:
         """Run as long as an ASGI host does: `FastAPI(lifespan=messaging.lifespan)`."""
         async with self:
             logger.debug("running within %r", host)
@@ -149,7 +149,7 @@ class Application:
     # -- while it runs
 
     async def pause(self, queue: Queue[Any], /) -> None:
-        """Stop a queue's listeners: nothing begins after it returns, what runs has finished, the rest is others' to take."""
+        """Stop a queue's listeners: what runs finishes, nothing begins any more, and the rest is others' to take."""
         running = self._current()
         await running.runner(queue).pause(running.settings.drain)
 

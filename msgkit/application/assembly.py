@@ -9,7 +9,14 @@ from typing import Any
 
 from msgkit.container import ConsumerOptions, consumer_options
 from msgkit.conversion import Conversion
-from msgkit.dispatch import Dispatcher, Handler, Outlet, Signature, check_unambiguous, read_signature
+from msgkit.dispatch import (
+    Dispatcher,
+    Handler,
+    Outlet,
+    Signature,
+    check_unambiguous,
+    read_signature,
+)
 from msgkit.interception import HandleInterceptor
 from msgkit.listener import BoundListener
 from msgkit.settings import Settings
@@ -44,7 +51,13 @@ def assemble(
     by_queue: dict[Queue[Any], list[BoundListener]] = {}
     for bound in listeners:
         by_queue.setdefault(bound.spec.queue, []).append(bound)
-    together = partial(_assemble, conversion=conversion, resources=resources, outlet=outlet, interceptors=interceptors)
+    together = partial(
+        _assemble,
+        conversion=conversion,
+        resources=resources,
+        outlet=outlet,
+        interceptors=interceptors,
+    )
     return [together(queue, group, settings=settings) for queue, group in by_queue.items()]
 
 
@@ -97,6 +110,7 @@ def _handler(
 def is_async(bound: BoundListener) -> bool:
     """Does calling it return at once, with something to await?"""
     handler = bound.handler
-    plain = inspect.unwrap(getattr(handler, "__func__", handler))
-    call = getattr(type(plain), "__call__", None)  # noqa: B004 -- an object whose call is async, not whether it can be called
-    return any(inspect.iscoroutinefunction(each) for each in (handler, plain, call))
+    plain: object = inspect.unwrap(getattr(handler, "__func__", handler))
+    call: object = getattr(plain.__class__, "__call__", None)  # noqa: B004 -- an object whose call is async, not whether it can be called
+    candidates: tuple[object, ...] = (handler, plain, call)
+    return any(inspect.iscoroutinefunction(each) for each in candidates)

@@ -13,6 +13,7 @@ from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import ConfigurationError, MessagingError, UnsupportedCapability
 from msgkit.interception import HandleInterceptor
 from msgkit.listener import BoundChecker, BoundListener
+from msgkit.message import Message
 from msgkit.policy import GiveUp
 from msgkit.settings import Settings
 from msgkit.spi import Capabilities, Power, TwoPhase
@@ -53,7 +54,11 @@ class Running:
         )
 
     async def start(
-        self, destinations: Sequence[Destination[Any]], *, clock: Clock, observer: HandlingObserver | None
+        self,
+        destinations: Sequence[Destination[Any]],
+        *,
+        clock: Clock,
+        observer: HandlingObserver | None,
     ) -> None:
         """Declare everything, then consume; what the brokers cannot keep is refused before the first message."""
         await self._session.declare(tuple(destinations))
@@ -84,8 +89,9 @@ class Running:
             raise ConfigurationError(msg)
 
         async def check(name: str, envelope: Envelope) -> bool | None:
-            answer = by_name[name](envelope)
-            return await answer if hasattr(answer, "__await__") else answer
+            answer = by_name[name](Message.received(envelope.body, envelope))
+            decided: bool | None = await answer if hasattr(answer, "__await__") else answer
+            return decided
 
         answering = 0
         for link in self._session.links:
@@ -101,7 +107,9 @@ class Running:
         """Begin nothing more, finish what runs within the time for it, and let go of everything."""
         drain = self.settings.drain
         try:
-            stops = await asyncio.gather(*(runner.stop(drain) for runner in self.runners.values()), return_exceptions=True)
+            stops = await asyncio.gather(
+                *(runner.stop(drain) for runner in self.runners.values()), return_exceptions=True
+            )
         finally:
             for assembled in self._assembled:
                 if assembled.executor is not None:
@@ -135,9 +143,9 @@ class Running:
             }
             for name, runner in self.runners.items()
         }
-        well = all(each["trouble"] is None for each in (*brokers.values(), *queues.values()))
+        troubles = [each.trouble for each in (*self._session.links, *self.runners.values())]
         return {
-            "status": "up" if well else "down",
+            "status": "down" if any(troubles) else "up",
             "brokers": brokers,
             "queues": queues,
             "late_answers": self._session.late_answers,
@@ -153,13 +161,21 @@ class Running:
                 await self._session.answer(envelope, value, broker)
             except MessagingError as error:
                 # The handler has done its work; doing it again would not make the asker come back.
-                logger.warning("the answer of %s() to %s was lost: %s", handler.name, envelope.message_id, error)
+                logger.warning(
+                    "the answer of %s() to %s was lost: %s",
+                    handler.name,
+                    envelope.message_id,
+                    error,
+                )
         elif spec.send_to is not None:
             correlation = envelope.correlation_id or envelope.message_id
             await self._template.send(spec.send_to, value, correlation_id=correlation)
         elif handler.name not in self._said_nowhere:
             self._said_nowhere.add(handler.name)
-            logger.info("%s() returned a value that nobody asked for; name a target with send_to=", handler.name)
+            logger.info(
+                "%s() returned a value that nobody asked for; name a target with send_to=",
+                handler.name,
+            )
 
     def _replier(self, broker: str) -> Callable[[Envelope, object], Any]:
         async def reply(request: Envelope, payload: object) -> Receipt:
@@ -172,7 +188,11 @@ class Running:
             try:
                 await self._session.answer_failure(request, why, broker)
             except MessagingError as error:
-                logger.warning("the failure of %s could not be told to who asked: %s", request.message_id, error)
+                logger.warning(
+                    "the failure of %s could not be told to who asked: %s",
+                    request.message_id,
+                    error,
+                )
 
         return fail
 

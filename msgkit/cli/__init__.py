@@ -35,13 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="msgkit", description=__doc__)
     parser.add_argument(
-        "--log-level", default="INFO", type=str.upper, choices=["DEBUG", "INFO", "WARNING", "ERROR"], metavar="LEVEL"
+        "--log-level",
+        default="INFO",
+        type=str.upper,
+        choices=["DEBUG", "INFO", "WARNING", "ERROR"],
+        metavar="LEVEL",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (
         ("run", "run an application until SIGTERM or SIGINT"),
         ("plan", "say what an application would declare, and exit with 1 when the broker differs"),
-        ("prune", "declare what an application needs, and take away the routes that nobody declares any more"),
+        (
+            "prune",
+            "declare what an application needs, and take away the routes that nobody declares any more",
+        ),
     ):
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("application", help="module:app, path/to/file.py or path/to/file.py:app")

@@ -40,7 +40,7 @@ def consumer_options(queue: Queue[Any], listeners: Sequence[BoundListener], sett
     enough = max(16, 4 * concurrency, 2 * concurrency * batch.size if batch else 0)
     in_flight = settings.get("max_in_flight", said.get("max_in_flight", enough))
     if in_flight < concurrency:
-        msg = f"{queue}: max_in_flight={in_flight} is less than concurrency={concurrency}, so that workers would never be busy"
+        msg = f"{queue}: max_in_flight={in_flight} is less than concurrency={concurrency}; some would never work"
         raise ConfigurationError(msg)
     if batch is not None and in_flight < batch.size:
         msg = f"{queue}: max_in_flight={in_flight} is less than {batch}, so that no batch would ever be full"
@@ -68,7 +68,10 @@ def _agreed(queue: Queue[Any], listeners: Sequence[BoundListener]) -> Mapping[st
                 continue
             other, who = agreed.setdefault(name, (value, bound.name))
             if other != value:
-                msg = f"{queue} is consumed with {name}={other!r} by {who}() and with {name}={value!r} by {bound.name}(); say it once"
+                msg = (
+                    f"{queue} is consumed with {name}={other!r} by {who}() "
+                    f"and with {name}={value!r} by {bound.name}(); say it once"
+                )
                 raise ConfigurationError(msg)
     said = {name: value for name, (value, _) in agreed.items()}
     for bound in listeners:

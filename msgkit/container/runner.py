@@ -44,7 +44,7 @@ class QueueRunner:
     delivery only when it is its lane's first, so that one busy key holds up nobody else.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts it is put together from, each by its name
         self,
         queue: QueueSpec,
         *,
@@ -192,7 +192,7 @@ class QueueRunner:
             raw.lost = True
             settling.forget(raw, is_running=raw in running)
         if self.options.on_lost == "cancel":
-            self._interrupt(scope)
+            self._interrupt_lost()
 
     async def revoke(self, scope: Hashable, deadline: float, /) -> None:
         settling = self._settling
@@ -331,7 +331,7 @@ class QueueRunner:
                 ids,
             )
 
-    def _interrupt(self, scope: Hashable) -> None:
+    def _interrupt_lost(self) -> None:
         if not self._can_cancel:
             return
         for worker in self._workers:

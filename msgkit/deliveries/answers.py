@@ -26,7 +26,12 @@ class Answers:
     """
 
     def __init__(
-        self, queue: str, consumer: Consumer, *, clock: Clock, on_end: Callable[[RawDelivery, RawSettlement, bool], None]
+        self,
+        queue: str,
+        consumer: Consumer,
+        *,
+        clock: Clock,
+        on_end: Callable[[RawDelivery, RawSettlement, bool], None],
     ) -> None:
         self._queue = queue
         self._settle = consumer.settle

@@ -27,7 +27,7 @@ MAX_CRASHES = 10
 class Settling:
     """The unsettled deliveries of one consumer, and how each of them ends."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts it is put together from, each by its name
         self,
         queue: QueueSpec,
         *,

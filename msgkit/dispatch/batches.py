@@ -43,7 +43,10 @@ async def _call(handler: Handler, seen: list[Message[Any]] | None, envelopes: Se
 
 
 async def _settlements(
-    handler: Handler, envelopes: Sequence[Envelope], payloads: Sequence[Any], seen: list[Message[Any]] | None
+    handler: Handler,
+    envelopes: Sequence[Envelope],
+    payloads: Sequence[Any],
+    seen: list[Message[Any]] | None,
 ) -> Sequence[Outcome]:
     try:
         return await handler.call_batch(envelopes, payloads, seen)

@@ -1,11 +1,11 @@
 """One listener, ready to be called: from an envelope to a settlement."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from msgkit.dispatch.signature import CONTENT, Signature
 from msgkit.envelope import Envelope
@@ -18,6 +18,7 @@ from msgkit.settlement import ACCEPT, Accept, Reject, Retry, Settlement
 __all__ = ["Handler", "Outlet"]
 
 Decode = Callable[[Envelope], Any]
+_HandleOne = Callable[[Envelope, Settler, object, list[Message[Any]] | None], Coroutine[Any, Any, Settlement]]
 
 
 class Outlet(Protocol):
@@ -52,29 +53,30 @@ class Handler:
         self._function = bound.handler if executor is None else self._in_thread
         self._positional = signature.positional
         self._named = signature.named
-        if not self._interceptors:
-            self.handle = self._inner
+        #: Returns how a message is to end; whatever goes wrong is raised. The list, where one is
+        #: given, gets the message as the handler saw it.
+        self.handle: _HandleOne = self._intercepted if self._interceptors else self._inner
 
-    async def handle(
+    async def _intercepted(
         self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None"
     ) -> Settlement:
-        """Return how the message is to end; whatever goes wrong is raised.
-
-        `seen`, where given, gets the message as the handler saw it.
-        """
         return await self._onion(settler, raw, seen)(envelope)
 
     def _onion(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None") -> Handle:
         return around_handling(self._interceptors, partial(self._settled, settler, raw, seen))
 
-    async def _settled(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None", envelope: Envelope) -> Settlement:
+    async def _settled(
+        self, settler: Settler, raw: object, seen: "list[Message[Any]] | None", envelope: Envelope
+    ) -> Settlement:
         """Interceptors see what a handler raised to end a message as what it returned."""
         try:
             return await self._inner(envelope, settler, raw, seen)
         except (Retry, Reject) as settlement:
             return settlement
 
-    async def _inner(self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None") -> Settlement:
+    async def _inner(
+        self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None"
+    ) -> Settlement:
         payload = self._decode(envelope)
         signature = self._signature
         message: Message[Any] | None = None
@@ -101,7 +103,12 @@ class Handler:
         await self._outlet.result(self, envelope, result)
         return ACCEPT
 
-    async def call_batch(self, envelopes: Sequence[Envelope], payloads: Sequence[Any], seen: "list[Message[Any]] | None") -> list[Settlement]:
+    async def call_batch(
+        self,
+        envelopes: Sequence[Envelope],
+        payloads: Sequence[Any],
+        seen: "list[Message[Any]] | None",
+    ) -> list[Settlement]:
         """Return how each message of a batch is to end; what goes wrong with all of them is raised."""
         signature = self._signature
         messages = [Message.received(payload, envelope) for payload, envelope in zip(payloads, envelopes, strict=True)]
@@ -129,14 +136,12 @@ class Handler:
             return [ACCEPT] * size
         if isinstance(result, (Accept, Retry, Reject)):
             return [result] * size
-        if not isinstance(result, Sequence) or len(result) != size:
-            msg = f"{self.name}() must return None or a settlement for each of the {size} messages, not {type(result).__name__}"
+        settlements = cast("list[object]", result) if isinstance(result, list) else []
+        ended: list[Settlement] = [each for each in settlements if isinstance(each, (Accept, Retry, Reject))]
+        if len(ended) != size or len(settlements) != size:
+            msg = f"{self.name}() must return None, or a list with a settlement for each of its {size} messages"
             raise ConfigurationError(msg)
-        for settlement in result:
-            if not isinstance(settlement, (Accept, Retry, Reject)):
-                msg = f"{self.name}() must return settlements, not {type(settlement).__name__}"
-                raise ConfigurationError(msg)
-        return list(result)
+        return ended
 
     def _in_thread(self, *arguments: Any, **named: Any) -> Awaitable[Any]:
         call = partial(_run, partial(self.bound.handler, *arguments, **named))

@@ -34,4 +34,5 @@ class Isolated(Generic[R]):
                 else:
                     waiting = run(send, answer)
         except StopIteration as stop:
-            return stop.value
+            result: R = stop.value
+            return result

@@ -17,8 +17,6 @@ __all__ = ["CONTENT", "Getter", "Signature", "read_signature"]
 Getter = Callable[[Envelope, Any, Any], Any]
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Signature:
     """How a handler is called."""
@@ -51,7 +49,12 @@ def read_signature(bound: BoundListener, resources: Mapping[Any, Any]) -> Signat
         else:
             positional.append(getter)
     return Signature(
-        tuple(positional), tuple(named), reader.payload, reader.takes_payload, reader.message, reader.delivery
+        tuple(positional),
+        tuple(named),
+        reader.payload,
+        reader.takes_payload,
+        reader.message,
+        reader.delivery,
     )
 
 
@@ -65,7 +68,7 @@ class _Reader:
         self.message = False
         self.delivery = False
 
-    def getter(self, parameter: inspect.Parameter) -> Getter | None:  # noqa: PLR0911 -- one line a form
+    def getter(self, parameter: inspect.Parameter) -> Getter | None:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             return None
         annotation = self._hints.get(parameter.name, parameter.empty)
@@ -88,7 +91,10 @@ class _Reader:
         if self._bound.spec.batch is not None:
             annotation = self._item_of_batch(parameter, annotation)
         if self.takes_payload:
-            self._refuse(parameter, "is a second payload; other parameters need a default or a marker such as Header()")
+            self._refuse(
+                parameter,
+                "is a second payload; other parameters need a default or a marker such as Header()",
+            )
         self.takes_payload = True
         plain = get_origin(annotation) or annotation
         if plain is Message or plain is Delivery:
@@ -96,7 +102,10 @@ class _Reader:
             self.payload = arguments[0] if arguments else _carried(self._bound)
             self.message, self.delivery = True, plain is Delivery
             if self.delivery and self._bound.spec.batch is not None:
-                self._refuse(parameter, "cannot be settled by hand: a batch returns a settlement for each message")
+                self._refuse(
+                    parameter,
+                    "cannot be settled by hand: a batch returns a settlement for each message",
+                )
             return _message
         self.payload = annotation
         return _payload

@@ -259,5 +259,3 @@ class Native(Protocol):
         :raises UnsupportedCapability: when there is none, naming those there are
         """
         ...
-
-

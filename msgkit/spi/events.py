@@ -27,7 +27,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """This cannot mend itself: somebody has to look."""
+    """Something that cannot mend itself: somebody has to look."""
 
     reason: str
 

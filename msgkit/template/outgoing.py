@@ -1,7 +1,7 @@
 """From a payload to an envelope: what is the same for all messages to one destination is found once."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 from msgkit.brokers import Link
 from msgkit.clock import Clock
@@ -12,7 +12,7 @@ from msgkit.message import Message, SendOptions, check_send_options
 from msgkit.naming import Naming
 from msgkit.spi import Power
 from msgkit.topology import Destination, Exchange, Queue
-from msgkit.values import Headers, at_least_zero, check_body, check_headers, check_text, epoch
+from msgkit.values import Headers, at_least_zero, check_body, check_headers, check_text, check_whole, epoch
 
 __all__ = ["Outgoing", "no_destination"]
 
@@ -48,8 +48,8 @@ class Outgoing:
 
     def envelope(self, given: object, options: SendOptions) -> Envelope:
         """Return what is sent; everything that is wrong with it is raised here, before any I/O."""
-        if isinstance(given, Message):
-            payload, options = _unwrapped(cast("Message[Any]", given), options)
+        if _is_message(given):
+            payload, options = _unwrapped(given, options)
         else:
             payload = given
         kind = payload_kind(payload, self._types, self._destination.name)
@@ -130,7 +130,7 @@ class Outgoing:
     def _due(self, options: SendOptions, now: float) -> tuple[float, float | None, float | None]:
         """Return when the message is due, as far as can be known here, and the two ways of saying so."""
         if "delay" in options and "deliver_at" in options:
-            msg = f"send({self._destination}): delay= and deliver_at= exclude each other"
+            msg = f"{self._where}: delay= and deliver_at= exclude each other"
             raise InvalidMessage(msg)
         if "delay" in options:
             delay = at_least_zero(options["delay"], "delay=")
@@ -147,20 +147,18 @@ class Outgoing:
     def _check_delay(self, delay: float) -> None:
         longest = self.link.capabilities.delay.longest
         if longest is not None and delay > longest:
-            msg = f"send({self._destination}): {self.link.capabilities.broker} delays by {longest:g} s at most, not by {delay:g} s"
+            broker = self.link.capabilities.broker
+            msg = f"{self._where}: {broker} delays by {longest:g} s at most, not by {delay:g} s"
             raise InvalidMessage(msg)
 
     def _priority(self, options: SendOptions) -> int:
-        priority: object = options["priority"]
-        if isinstance(priority, bool) or not isinstance(priority, int) or priority < 0:
-            msg = f"send({self._destination}): priority= must be a whole number of at least 0, not {priority!r}"
-            raise InvalidMessage(msg)
+        priority = check_whole(options.get("priority"), f"{self._where}: priority=", least=0)
         self._require(Power.PRIORITY, "priority=")
         if isinstance(self._destination, Queue):
-            highest = cast("Queue[Any]", self._destination).priorities
+            highest = self._destination.priorities
             if highest is None or priority > highest:
                 says = f"priorities={highest}" if highest is not None else "no priorities="
-                msg = f"send({self._destination}): priority={priority}, but the queue was declared with {says}"
+                msg = f"{self._where}: priority={priority}, but the queue was declared with {says}"
                 raise InvalidMessage(msg)
         return priority
 
@@ -182,20 +180,29 @@ def _text(options: Mapping[str, Any], name: str) -> str | None:
 _TIMES = frozenset({"ttl", "delay", "deliver_at"})
 
 
+def _is_message(given: object) -> TypeGuard[Message[Any]]:
+    return isinstance(given, Message)
+
+
 def _unwrapped(message: Message[Any], options: SendOptions) -> tuple[Any, SendOptions]:
     """Take a message apart; one that was received is sent on as a new one, without what msgkit wrote on it."""
     if message.options or message.sent_at is None:
-        mine: SendOptions = {"message_id": message.id, **message.options}
+        mine = message.options.copy()
+        mine["message_id"] = message.id
     else:
-        mine = {"headers": {name: value for name, value in message.headers.items() if not name.startswith("msgkit-")}}
+        mine = SendOptions(
+            headers={name: value for name, value in message.headers.items() if not name.startswith("msgkit-")},
+            correlation_id=message.correlation_id or message.id,
+        )
         if message.key is not None:
             mine["key"] = message.key
         if message.subject is not None:
             mine["subject"] = message.subject
-        mine["correlation_id"] = message.correlation_id or message.id
-    if "headers" in options and "headers" in mine:
-        options = {**options, "headers": {**mine["headers"], **options["headers"]}}
-    return message.payload, {**mine, **options}
+    headers = {**mine.get("headers", {}), **options.get("headers", {})}
+    mine.update(options)
+    if headers:
+        mine["headers"] = headers
+    return message.payload, mine
 
 
 def no_destination(to: object) -> ConfigurationError:

@@ -39,7 +39,11 @@ class Requester:
             raise ConfigurationError(msg)
         # The requester is made after its address is known, and answers come only after that.
         waiting: list[Requester] = []
-        address = await binding.listen_for_replies(lambda envelope: waiting[0].on_reply(envelope))
+
+        def on_reply(envelope: Envelope) -> None:
+            waiting[0].on_reply(envelope)
+
+        address = await binding.listen_for_replies(on_reply)
         waiting.append(cls(link, address))
         return waiting[0]
 

@@ -130,7 +130,7 @@ class SyncTemplate:
         loop = self._loop
         if loop is None or _is_running_here(loop):
             coroutine.close()
-            msg = "a SyncTemplate blocks, so it cannot be used on the event loop; use the MessageTemplate, or a listener that is a plain function"
+            msg = "a SyncTemplate would block the event loop here; use the MessageTemplate, or a plain def listener"
             raise ConfigurationError(msg)
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 

@@ -73,7 +73,7 @@ class MessageTemplate(Sender):
         clock: Clock = SYSTEM,
         interceptors: Sequence[SendInterceptor] = (),
     ) -> Session:
-        """Be ready; brokers are connected when something is first sent to them. What is given here counts for this run."""
+        """Be ready; brokers are connected when first sent to. What is given here counts for this run."""
         if self._session is not None:
             msg = "the template is connected already; a template serves one application at a time"
             raise ConfigurationError(msg)
@@ -126,16 +126,14 @@ class MessageTemplate(Sender):
         **options: Unpack[SendOptions],
     ) -> list[Receipt]:
         if "message_id" in options:
-            msg = "send_many(message_id=) would give all messages one id; give each its own: Message(payload, message_id=...)"
+            msg = "send_many(message_id=) would give all one id; give each its own: Message(payload, message_id=...)"
             raise ConfigurationError(msg)
         session = await self.session()
         outgoing = await session.prepare(to)
         # Refused as a whole before the first is sent, as a list with a wrong payload in it is one mistake.
         envelopes = [outgoing.envelope(payload, options) for payload in payloads]
-        futures: list[asyncio.Future[Receipt]] = []
         async with self.pipeline() as pipeline:
-            for envelope in envelopes:
-                futures.append(await pipeline.send_envelope(outgoing, envelope, _timeout(options)))
+            futures = [await pipeline.send_envelope(outgoing, envelope, _timeout(options)) for envelope in envelopes]
         return [future.result() for future in futures]
 
     def to(self, destination: Destination[T], /, **options: Unpack[SendOptions]) -> "Handle[T]":
@@ -326,11 +324,14 @@ class Handle(Generic[T]):
         self._destination = destination
         self._options = options
 
+    def _with(self, options: SendOptions) -> SendOptions:
+        return {**self._options, **options}
+
     async def send(self, payload: T | Message[T], /, **options: Unpack[SendOptions]) -> Receipt:
-        return await self._template.send(self._destination, payload, **{**self._options, **options})
+        return await self._template.send(self._destination, payload, **self._with(options))
 
     async def request(self, payload: T | Message[T], reply: type[R], /, **options: Unpack[SendOptions]) -> R:
-        return await self._template.request(self._destination, payload, reply, **{**self._options, **options})
+        return await self._template.request(self._destination, payload, reply, **self._with(options))
 
 
 def payload_type(queue: Queue[Any]) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 __all__ = ["VirtualClock", "VirtualTimer"]
@@ -41,7 +42,7 @@ class VirtualClock:
 
     async def sleep(self, delay: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self.call_later(delay, lambda: future.done() or future.set_result(None))
+        timer = self.call_later(delay, partial(_wake, future))
         try:
             await future
         finally:
@@ -62,3 +63,8 @@ class VirtualClock:
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

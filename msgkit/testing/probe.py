@@ -1,7 +1,7 @@
 """Unit tests of services: an application on a broker of its own, in time that stands still."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -63,7 +63,7 @@ class Probe:
 
     # -- letting it happen
 
-    async def idle(self, timeout: float = 5) -> None:  # noqa: ASYNC109 -- raised as an error that says what was left
+    async def idle(self, timeout: float = 5) -> None:
         """Return when nothing is left to do at this time; what waits for a later time is not.
 
         :raises TimeoutError: naming the queues that were busy to the end
@@ -100,10 +100,8 @@ class Probe:
         health = await self._app.health()
         queues = cast("Mapping[str, Mapping[str, object]]", health["queues"])
         busy = [name for name, queue in queues.items() if not queue["idle"]]
-        for queue in self._app.queues:
-            if queues[queue.name]["consuming"] and await self._waiting(queue):
-                busy.append(queue.name)
-        return busy
+        consumed = [queue for queue in self._app.queues if queues[queue.name]["consuming"]]
+        return busy + [queue.name for queue in consumed if await self._waiting(queue)]
 
     async def _waiting(self, queue: Queue[Any]) -> int:
         session = await self.template.session()
@@ -136,7 +134,7 @@ class _Observer:
 
 
 @asynccontextmanager
-async def probe(app: Application, settings: Settings | None = None) -> AsyncIterator[Probe]:
+async def probe(app: Application, settings: Settings | None = None) -> AsyncGenerator[Probe]:
     """Run an application on `memory://`, in virtual time, whatever the environment says.
 
     With settings it runs on their brokers instead, in real time.
