@@ -151,16 +151,18 @@ class Settler(Protocol):
 class Delivery(Message[T_co]):
     """A message that its handler settles itself."""
 
-    __slots__ = ("_settler", "raw")
+    __slots__ = ("_settled", "_settler", "raw")
 
     raw: object
     _settler: Settler
+    _settled: Settlement | None
 
     @classmethod
     def taken(cls, payload: Any, envelope: Envelope, settler: Settler, raw: object) -> "Delivery[Any]":
         """Return a delivery that `settler` will end."""
         delivery = cast("Delivery[Any]", cls.received(payload, envelope))
         delivery._settler = settler  # noqa: SLF001 -- its own, on the way to being whole
+        delivery._settled = None  # noqa: SLF001 -- as above
         delivery.raw = raw
         return delivery
 
@@ -169,6 +171,11 @@ class Delivery(Message[T_co]):
         """Who ends it."""
         return self._settler
 
+    @property
+    def settled(self) -> Settlement | None:
+        """How it was ended, once it has been."""
+        return self._settled
+
     async def settle(self, how: Settlement, /) -> None:
         """End the delivery, once.
 
@@ -176,6 +183,7 @@ class Delivery(Message[T_co]):
         :raises DeliveryLost: when the broker took it back
         """
         await self._settler.settle(self, how)
+        self._settled = how
 
     async def extend(self, by: Seconds, /) -> None:
         """Have so much longer from now until the handler's time is up."""

@@ -96,12 +96,15 @@ class Handler:
             result = self._function(*arguments)
         if result is not None and hasattr(result, "__await__"):
             result = await result
-        if result is None:
+        if result is None and not signature.delivery:
             return ACCEPT
         if isinstance(result, (Accept, Retry, Reject)):
             return result
-        await self._outlet.result(self, envelope, result)
-        return ACCEPT
+        if result is not None:
+            await self._outlet.result(self, envelope, result)
+        # Interceptors see what was settled by hand as what was returned.
+        by_hand = message.settled if isinstance(message, Delivery) else None
+        return by_hand or ACCEPT
 
     async def call_batch(
         self,
