@@ -74,6 +74,7 @@ class QueueRunner:
         self._lanes = Lanes(enabled=not one_at_a_time)
         self._workers: list[Worker] = []
         self._idle: list[Worker] = []
+        self._gathering = 0
         self._watchdog = Watchdog(self._workers, clock=clock, overrun=self._overrun)
         self._turn = asyncio.Lock()
         self._consumer: Consumer | None = None
@@ -187,10 +188,10 @@ class QueueRunner:
             return
         running = {raw for worker in self._workers for raw in worker.raws}
         settling.lose(scope)
-        self._lanes.take_out(lambda raw: raw.scope == scope and raw not in running)
+        not_begun = set(self._lanes.take_out(lambda raw: raw.scope == scope))
         for raw in [raw for raw in settling.held if raw.scope == scope]:
             raw.lost = True
-            settling.forget(raw, is_running=raw in running)
+            settling.forget(raw, is_running=raw in running, lane_is_free=raw in not_begun)
         if self.options.on_lost == "cancel":
             self._interrupt_lost()
 
@@ -308,7 +309,9 @@ class QueueRunner:
             if left <= 0:
                 break
             timer = self._clock.call_later(left, worker.wake)
+            self._gathering += len(raws)
             await self._rest(worker)
+            self._gathering -= len(raws)
             timer.cancel()
             if worker in self._idle:
                 self._idle.remove(worker)
@@ -346,9 +349,9 @@ class QueueRunner:
 
     @property
     def idle(self) -> bool:
-        """Is nothing left to do here, at this time? What waits for its next attempt is not."""
+        """Is nothing left to do here, at this time? What waits for a later one is not."""
         settling = self._settling
-        return settling is None or self.in_flight == settling.holding
+        return settling is None or self.in_flight == settling.holding + self._gathering
 
     @property
     def trouble(self) -> str | None:

@@ -193,7 +193,7 @@ class Settling:
 
     def _answered(self, raw: RawDelivery, how: RawSettlement, lost: bool) -> None:  # noqa: FBT001 -- a callback's
         self.counts.lost += lost
-        self._ended(raw, lane_is_free=type(how) is Accept)
+        self._ended(raw, lane_is_free=isinstance(how, (Accept, Release)))
 
     def _ended(self, raw: RawDelivery, *, lane_is_free: bool = False) -> None:
         self._credit += 1
@@ -213,7 +213,7 @@ class Settling:
 
     # -- losing and stopping
 
-    def forget(self, raw: RawDelivery, *, is_running: bool) -> None:
+    def forget(self, raw: RawDelivery, *, is_running: bool, lane_is_free: bool) -> None:
         """Let go of a delivery that is another's now; its handler, if one runs, keeps the lane."""
         self.counts.lost += 1
         self.held.discard(raw)
@@ -222,7 +222,7 @@ class Settling:
         if is_running:
             self._abandoned.add(raw)
         else:
-            self._ended(raw)
+            self._ended(raw, lane_is_free=lane_is_free)
 
     def finished(self, raw: RawDelivery) -> None:
         """Hear that the handler of a delivery lost in the meantime has ended."""
@@ -237,8 +237,10 @@ class Settling:
         self._ended(raw)
 
     def release(self, raw: RawDelivery) -> None:
-        """Give a delivery back unhandled and uncounted."""
-        self.end(raw, Release())
+        """Give a delivery back unhandled and uncounted, when it was taken out of its lane."""
+        self.held.discard(raw)
+        if self._answers.settle(raw, Release()):
+            self._ended(raw, lane_is_free=True)
 
     def lose(self, scope: object) -> None:
         """Stop settling what the broker has not heard of a scope."""

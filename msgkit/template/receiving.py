@@ -137,10 +137,10 @@ class Receiver(Generic[T_co]):
         if settling is None:
             return
         settling.lose(scope)
-        self._lanes.take_out(lambda raw: raw.scope == scope)
+        not_taken = set(self._lanes.take_out(lambda raw: raw.scope == scope))
         for raw in [raw for raw in settling.held if raw.scope == scope]:
             raw.lost = True
-            settling.forget(raw, is_running=False)
+            settling.forget(raw, is_running=False, lane_is_free=raw in not_taken)
 
     async def revoke(self, scope: Hashable, deadline: float, /) -> None:
         settling = self._settling
