@@ -80,8 +80,10 @@ class Application:
         try:
             yield self
         finally:
-            self._running = None
-            await running.stop()
+            try:
+                await running.stop()
+            finally:
+                self._running = None
 
     async def _start(
         self,
@@ -93,13 +95,14 @@ class Application:
         if self._running is not None:
             msg = "the application runs already; make a second one to run it twice"
             raise ConfigurationError(msg)
-        settings = settings or self._settings or self.template.settings or Settings.load()
-        session = await self.template.connect(settings, clock=clock, interceptors=(*self._sending, *sending))
-        running = Running(self.template, session, settings)
+        session = await self.template.attach(
+            settings or self._settings, clock=clock, interceptors=(*self._sending, *sending)
+        )
+        running = Running(self.template, session)
         self._running = running
         try:
             running.assemble(self._listeners, self._handling)
-            _check_names(settings, self.destinations)
+            _check_names(session.settings, self.destinations)
             await running.start(self.destinations, clock=clock, observer=observer)
             await running.answer_checks(self._checkers)
         except BaseException:
@@ -185,12 +188,11 @@ class Application:
 
     async def plan(self, settings: Settings | None = None, *, prune: bool = False) -> list[PlannedBroker]:
         """Return what would be declared, without declaring or consuming; `prune` takes away what is stale."""
-        settings = settings or self._settings or self.template.settings or Settings.load()
-        session = await self.template.connect(settings)
+        session = await self.template.attach(settings or self._settings)
         try:
-            running = Running(self.template, session, settings)
+            running = Running(self.template, session)
             running.assemble(self._listeners, self._handling)
-            _check_names(settings, self.destinations)
+            _check_names(session.settings, self.destinations)
             planned: list[PlannedBroker] = []
             for name, topology in session.naming.topologies(self.destinations).items():
                 link = await session.links.get(name)
@@ -198,7 +200,7 @@ class Application:
                 planned.append((name, link.capabilities, await link.declare(topology, mode)))
             return planned
         finally:
-            await self.template.close()
+            await self.template.detach()
 
 
 def _check_names(settings: Settings, destinations: Sequence[Destination[Any]]) -> None:

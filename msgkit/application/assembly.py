@@ -48,9 +48,10 @@ def assemble(
 
     :raises ConfigurationError: for anything that cannot work, naming the function, the queue or the option
     """
-    by_queue: dict[Queue[Any], list[BoundListener]] = {}
+    by_queue: dict[tuple[str, str], list[BoundListener]] = {}
     for bound in listeners:
-        by_queue.setdefault(bound.spec.queue, []).append(bound)
+        queue = bound.spec.queue
+        by_queue.setdefault((queue.broker, queue.name), []).append(bound)
     together = partial(
         _assemble,
         conversion=conversion,
@@ -58,7 +59,7 @@ def assemble(
         outlet=outlet,
         interceptors=interceptors,
     )
-    return [together(queue, group, settings=settings) for queue, group in by_queue.items()]
+    return [together(group[0].spec.queue, group, settings=settings) for group in by_queue.values()]
 
 
 def _assemble(

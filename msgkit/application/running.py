@@ -15,12 +15,11 @@ from msgkit.interception import HandleInterceptor
 from msgkit.listener import BoundChecker, BoundListener
 from msgkit.message import Message
 from msgkit.policy import GiveUp
-from msgkit.settings import Settings
 from msgkit.spi import Capabilities, Power, TwoPhase
 from msgkit.template import MessageTemplate, Sender, Session, SyncTemplate
 from msgkit.topology import Destination, Queue
 
-__all__ = ["Running"]
+__all__ = ["Running", "label"]
 
 logger = logging.getLogger("msgkit")
 
@@ -28,10 +27,10 @@ logger = logging.getLogger("msgkit")
 class Running:
     """One run of an application, from its first connection to its last."""
 
-    def __init__(self, template: MessageTemplate, session: Session, settings: Settings) -> None:
+    def __init__(self, template: MessageTemplate, session: Session) -> None:
         self._template = template
         self._session = session
-        self.settings = settings
+        self.settings = session.settings
         self.runners: dict[str, QueueRunner] = {}
         self._assembled: list[Assembled] = []
         self._said_nowhere: set[str] = set()
@@ -65,7 +64,7 @@ class Running:
         for assembled in self._assembled:
             link = await self._session.link_of(assembled.queue)
             _require(link.capabilities, assembled)
-            self.runners[assembled.queue.name] = QueueRunner(
+            self.runners[label(assembled.queue)] = QueueRunner(
                 self._session.naming.queue_spec(assembled.queue),
                 dispatcher=assembled.dispatcher,
                 options=assembled.options,
@@ -76,7 +75,7 @@ class Running:
                 executor=assembled.executor,
                 observer=observer,
             )
-        autostarted = [assembled.queue.name for assembled in self._assembled if assembled.options.autostart]
+        autostarted = [label(assembled.queue) for assembled in self._assembled if assembled.options.autostart]
         await asyncio.gather(*(self.runners[name].start() for name in autostarted))
 
     async def answer_checks(self, checkers: Sequence[BoundChecker]) -> None:
@@ -114,18 +113,18 @@ class Running:
             for assembled in self._assembled:
                 if assembled.executor is not None:
                     assembled.executor.shutdown(wait=False, cancel_futures=True)
-            await self._template.close()
+            await self._template.detach()
         errors = [error for error in stops if isinstance(error, Exception)]
         if errors:
             msg = "queues were not left in order"
             raise ExceptionGroup(msg, errors)
 
     def runner(self, queue: Queue[Any]) -> QueueRunner:
-        if queue.name not in self.runners:
+        if label(queue) not in self.runners:
             known = ", ".join(sorted(self.runners)) or "none"
             msg = f"nothing listens to {queue} here; the queues of this application are {known}"
             raise ConfigurationError(msg)
-        return self.runners[queue.name]
+        return self.runners[label(queue)]
 
     def health(self) -> Mapping[str, object]:
         """Return how brokers and queues fare; `status` is `up` when all is well."""
@@ -195,6 +194,11 @@ class Running:
                 )
 
         return fail
+
+
+def label(queue: Queue[Any]) -> str:
+    """Return what a queue is called where several brokers may have one of its name."""
+    return queue.name if queue.broker == "default" else f"{queue.broker}:{queue.name}"
 
 
 def _require(capabilities: Capabilities, assembled: Assembled) -> None:

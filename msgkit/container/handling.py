@@ -1,6 +1,7 @@
 """From deliveries that are ready to how they end: judged, handled, decided, settled."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -11,10 +12,12 @@ from msgkit.dispatch import Dispatcher, Handler, Isolated, Outcome, handle_batch
 from msgkit.envelope import Envelope
 from msgkit.message import Message, Settler
 from msgkit.policy import GiveUp
-from msgkit.settlement import Accept
+from msgkit.settlement import Accept, Reject, Retry
 from msgkit.spi import RawDelivery
 
 __all__ = ["FailReply", "Handling", "HandlingObserver"]
+
+logger = logging.getLogger("msgkit")
 
 #: Tells whoever asked that there will be no answer.
 FailReply = Callable[[Envelope, GiveUp], Awaitable[None]]
@@ -71,6 +74,7 @@ class Handling:
             worker.finish()
         if raw not in settling.held:
             settling.finished(raw)
+            _warn_of(raw, outcome)
         elif outcome.__class__ is not Accept:
             await self._conclude(raw, envelope, outcome)
         elif not later:
@@ -131,3 +135,10 @@ class Handling:
         if self._observer is not None:
             for message in seen:
                 self._observer.handled(handler, message)
+
+
+def _warn_of(raw: RawDelivery, outcome: Outcome) -> None:
+    """Say that a handler failed after its delivery had ended: nothing follows from it any more."""
+    if isinstance(outcome, Exception) and not isinstance(outcome, (Interrupted, Retry, Reject)):
+        text = "message %s: the handler failed after it had settled the message, or had lost it"
+        logger.warning(text, raw.envelope.message_id, exc_info=outcome)

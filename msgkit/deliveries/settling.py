@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Callable
 from functools import partial
+from types import TracebackType
 
 from msgkit.clock import Clock, Timer
 from msgkit.dead_letters import dead_copy
@@ -19,6 +20,8 @@ from msgkit.spi import Consumer, Dead, QueueSpec, RawDelivery, RawSettlement, Re
 __all__ = ["Settling", "current"]
 
 logger = logging.getLogger("msgkit")
+
+_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 #: How many consumers may die with a message before it is taken for the cause.
 MAX_CRASHES = 10
@@ -293,12 +296,15 @@ def current(raw: RawDelivery) -> Envelope:
 
 
 def _log(level: int, raw: RawDelivery, queue: str, what: str, error: BaseException | None) -> None:
-    logger.log(
-        level,
-        "message %s on %r, attempt %d, %s",
-        raw.envelope.message_id,
-        queue,
-        raw.attempt,
-        what,
-        exc_info=error,
-    )
+    text = "message %s on %r, attempt %d, %s"
+    logger.log(level, text, raw.envelope.message_id, queue, raw.attempt, what, exc_info=_of_handler(error))
+
+
+def _of_handler(error: BaseException | None) -> _ErrorInfo | None:
+    """Leave out of a traceback what led to the handler: it is the same for every message."""
+    if error is None:
+        return None
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("msgkit."):
+        trace = trace.tb_next
+    return type(error), error, trace or error.__traceback__

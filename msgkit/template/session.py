@@ -1,7 +1,7 @@
 """A template while it is connected: its links, and what is known of each destination."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from msgkit.brokers import Link, Links
 from msgkit.clock import Clock
@@ -36,6 +36,8 @@ class Session:
         self.naming = Naming(settings)
         self.conversion = Conversion.installed()
         self.interceptors = interceptors
+        #: Who it was connected for: the template itself, an application, or both, the latter as a guest.
+        self.user: Literal["template", "application", "guest"] = "template"
         self.outgoing: dict[Destination[Any], Outgoing] = {}
         self._requesters: dict[str, Requester] = {}
         self._turn = asyncio.Lock()

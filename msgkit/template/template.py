@@ -86,6 +86,34 @@ class MessageTemplate(Sender):
         self.clock = clock
         return self._session
 
+    async def attach(
+        self, settings: Settings | None, *, clock: Clock = SYSTEM, interceptors: Sequence[SendInterceptor] = ()
+    ) -> Session:
+        """Be an application's template: connect for it, or lend it the connection that there is.
+
+        :raises ConfigurationError: when it is connected on other settings, or serves an application already
+        """
+        session = self._session
+        if session is None:
+            session = await self.connect(settings, clock=clock, interceptors=interceptors)
+            session.user = "application"
+            return session
+        if session.user != "template" or settings not in (None, session.settings) or clock is not session.clock:
+            msg = "the template is in use already, by another application or on other settings; make a second one"
+            raise ConfigurationError(msg)
+        session.user = "guest"
+        session.interceptors = (*interceptors, *self._interceptors)
+        return session
+
+    async def detach(self) -> None:
+        """Be an application's template no more; what was connected for it is closed."""
+        session = self._session
+        if session is not None and session.user == "guest":
+            session.user = "template"
+            session.interceptors = self._interceptors
+        else:
+            await self.close()
+
     async def close(self, deadline: float = _CLOSING) -> None:
         """Let go of all brokers; what is used afterwards raises `Closed`."""
         session, self._session = self._session, None

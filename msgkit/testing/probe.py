@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
-from msgkit.application import Application
+from msgkit.application import Application, label
 from msgkit.clock import SYSTEM, Clock
 from msgkit.conversion import Conversion
 from msgkit.dispatch import Handler
@@ -100,7 +100,7 @@ class Probe:
         health = await self._app.health()
         queues = cast("Mapping[str, Mapping[str, object]]", health["queues"])
         busy = [name for name, queue in queues.items() if not queue["idle"]]
-        consumed = [queue for queue in self._app.queues if queues[queue.name]["consuming"]]
+        consumed = [queue for queue in self._app.queues if queues[label(queue)]["consuming"]]
         return busy + [queue.name for queue in consumed if await self._waiting(queue)]
 
     async def _waiting(self, queue: Queue[Any]) -> int:
