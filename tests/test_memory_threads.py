@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_loops_in_two_threads_share_a_broker_and_nothing_is_lost_or_doubled(
                             order.setdefault(key, []).append(int(body.partition("-")[2]))
                     await asyncio.sleep(0)
 
-    threads = [Thread(lambda me=me: work(me), debug=debug) for me in (0, 1)]  # type: ignore[misc]
+    threads = [Thread(partial(work, me), debug=debug) for me in (0, 1)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -4,8 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from enum import Enum
-from threading import Lock
+from functools import partial
 from typing import Protocol
 
 from msgkit.envelope import Envelope
@@ -30,7 +31,7 @@ class FaultyServer(Protocol):
     running: bool
 
     @property
-    def lock(self) -> Lock: ...
+    def lock(self) -> AbstractContextManager[object]: ...
     @property
     def clients(self) -> Collection[Client]: ...
     def queues_named(self, name: str | None, /) -> Iterable[ServerQueue]: ...
@@ -84,13 +85,11 @@ class Faults:
 
     def stop(self) -> None:
         """Stop the broker in order: content is kept, and nothing counts as a crash."""
-        self._server.running = False
-        self._cut("the broker was stopped", None, crashed=False)
+        self._go_down("the broker was stopped", crashed=False)
 
     def kill(self) -> None:
         """Stop the broker abruptly: content is kept, as on a disk, but nobody was told anything."""
-        self._server.running = False
-        self._cut("the broker went away", None, crashed=True)
+        self._go_down("the broker went away", crashed=True)
 
     def start(self) -> None:
         """Start the broker again; clients find out by trying."""
@@ -180,7 +179,7 @@ class Faults:
                 taker.queue.recall(taker)
                 done: Future[None] = Future()
                 over.append(done)
-                taker.ears.revoke(deadline, lambda done=done: done.set_result(None))  # type: ignore[misc]
+                taker.ears.revoke(deadline, partial(done.set_result, None))
             for one in self._server.queues_named(queue):
                 one.go_on()
         await asyncio.gather(*map(asyncio.wrap_future, over))
@@ -220,6 +219,11 @@ class Faults:
         self._server.trouble(
             self.paused or bool(self.delay or self._failed_settlements or self._fates) or any(self._refusals.values())
         )
+
+    def _go_down(self, reason: str, *, crashed: bool) -> None:
+        with self._server.lock:
+            self._server.running = False
+        self._cut(reason, None, crashed=crashed)
 
     def _cut(self, reason: str, client: str | None, *, crashed: bool) -> int:
         with self._server.lock:

@@ -6,7 +6,7 @@ from heapq import merge
 
 from msgkit.envelope import Envelope
 
-__all__ = ["RETAIN", "RETAIN_BYTES", "Log", "merged"]
+__all__ = ["RETAIN", "RETAIN_BYTES", "Log", "merged", "sent_at"]
 
 #: Messages that each destination keeps, unless its URL says otherwise; and bytes of them, at most.
 RETAIN = 1_000

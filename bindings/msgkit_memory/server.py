@@ -7,7 +7,7 @@ and whichever of them is awake first does what is due.
 import os
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from threading import Lock
+from threading import Lock, RLock
 
 from msgkit.clock import SYSTEM, Clock
 from msgkit.envelope import Envelope
@@ -37,7 +37,9 @@ class Broker:
     """
 
     def __init__(self, options: MemoryOptions, clock: Clock = SYSTEM) -> None:
-        self.lock = Lock()
+        # Re-entrant, since the garbage collector may run in the midst of anything, and with it
+        # code that sends: a handler of a log, say. It must not wait for itself.
+        self.lock = RLock()
         self.clock = clock
         self.name = options.name
         self.retain = RETAIN if options.retain is None else options.retain

@@ -1,7 +1,7 @@
 """The way from a client to the server when it is not clear: late, held up or cut."""
 
 from asyncio import AbstractEventLoop, Future
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -47,7 +47,7 @@ class Wire:
         self._client = client
         self._broker = broker
         self._loop = loop
-        self._pending: deque[_Request[Any]] = deque()
+        self._pending: OrderedDict[Future[Any], _Request[Any]] = OrderedDict()
         self._unanswered: dict[_Request[Any], Timer] = {}
         self._waiters: list[tuple[int, Future[None]]] = []
         self._closed: Callable[[], MessagingError] | None = None
@@ -63,20 +63,20 @@ class Wire:
             request.written = self._client.connected
             if self._pending or not self._open:
                 self._client.clear = False
-                self._pending.append(request)
+                self._pending[future] = request
                 return future
             outcome, delay = _attempt(perform), self._broker.faults.delay
         self._answer(request, outcome, delay)
         return future
 
     def abandon(self, future: "Future[Any]") -> bool:
-        """Take back a request that was not written; False when there is none."""
-        for request in self._pending:
-            if request.future is future and not request.written:
-                self._pending.remove(request)
-                self._tell_waiters()
-                return True
-        return False
+        """Take back a request, if it was not written yet."""
+        request = self._pending.get(future)
+        if request is None or request.written:
+            return False
+        del self._pending[future]
+        self._tell_waiters()
+        return True
 
     def flush(self) -> None:
         """Perform what was held up, as far as it can be."""
@@ -84,7 +84,7 @@ class Wire:
             with self._broker.lock:
                 if not self._open:
                     return
-                request = self._pending.popleft()
+                _, request = self._pending.popitem(last=False)
                 if request.future.cancelled() and not request.written:
                     continue
                 request.written = True
@@ -96,8 +96,9 @@ class Wire:
 
     def went_down(self) -> None:
         """Fail what was under way; what was not written yet keeps waiting."""
-        under_way = [*self._unanswered, *(one for one in self._pending if one.written)]
-        again = [one for one in self._pending if not one.written]
+        pending = self._pending.values()
+        under_way = [*self._unanswered, *(one for one in pending if one.written)]
+        again = [one for one in pending if not one.written]
         for request in under_way:
             if timer := self._unanswered.pop(request, None):
                 timer.cancel()
@@ -106,13 +107,13 @@ class Wire:
                 again.append(request)
             else:
                 _set(request.future, request.lost())
-        self._pending = deque(again)
+        self._pending = OrderedDict((one.future, one) for one in again)
         self._tell_waiters()
 
     def close(self, closed: Callable[[], MessagingError]) -> None:
         """Fail all that waits, and what is asked from now on."""
         self._closed = closed
-        for request in [*self._unanswered, *self._pending]:
+        for request in [*self._unanswered, *self._pending.values()]:
             if timer := self._unanswered.pop(request, None):
                 timer.cancel()
             if request.lost is None:
