@@ -104,6 +104,7 @@ class MemoryHarness(Harness):
         self._broker.faults.expire(queue.name)
 
     async def outstay(self, queue: Queue[str]) -> None:
+        del queue
         await self.stop()
         self._clock.shift += ANONYMOUS_SURVIVES + 1
         await asyncio.sleep(0)

@@ -22,9 +22,9 @@ class Collector:
         self._fails = fails
         self.tries: list[str] = []
         self.bodies: list[bytes] = []
-        self.function: Callable[..., object] = listener(
-            queue.dead_letters, retry=Backoff(1, first=0.02, limit=0.1)
-        )(self._handle())
+        self.function: Callable[..., object] = listener(queue.dead_letters, retry=Backoff(1, first=0.02, limit=0.1))(
+            self._handle()
+        )
 
     def _handle(self) -> Callable[..., object]:
         async def collects_dead_letters(message: Message[bytes]) -> None:

@@ -33,7 +33,7 @@ __all__ = [
 
 Outcome = Settlement | None
 Behaviour = Callable[[Message[str]], Awaitable[Outcome]]
-BatchBehaviour = Callable[[Sequence[Message[str]]], Awaitable[Sequence[Settlement] | None]]
+BatchBehaviour = Callable[[list[Message[str]]], Awaitable[Sequence[Settlement] | None]]
 
 
 class Boom(Exception):
@@ -141,9 +141,7 @@ class Handler:
 
         return self._listening(handle, None, options)
 
-    def does_batches(
-        self, batch: Batch, behave: BatchBehaviour, **options: Unpack[ListenerOptions]
-    ) -> "Handler":
+    def does_batches(self, batch: Batch, behave: BatchBehaviour, **options: Unpack[ListenerOptions]) -> "Handler":
         async def handle(messages: list[Message[str]]) -> Sequence[Settlement] | None:
             at = self.journal.now()
             seen = [self.begin(message, at) for message in messages]
@@ -153,15 +151,14 @@ class Handler:
                 for each in seen:
                     self.finish(each, error)
                 raise
-            for each, how in zip(seen, outcome or [None] * len(seen), strict=True):
+            hows = [None] * len(seen) if outcome is None else outcome
+            for each, how in zip(seen, hows, strict=True):
                 self.finish(each, how)
             return outcome
 
         return self._listening(handle, batch, options)
 
-    def _listening(
-        self, handle: Callable[..., object], batch: Batch | None, options: ListenerOptions
-    ) -> "Handler":
+    def _listening(self, handle: Callable[..., object], batch: Batch | None, options: ListenerOptions) -> "Handler":
         # The name that errors and plans give it.
         handle.__qualname__ = handle.__name__ = self.consumer.replace("-", "_").replace(".", "_")
         options["retry"] = self.retry
@@ -174,9 +171,7 @@ class Handler:
         """Record that a handling begins."""
         with self.journal.writing() as ledger:
             at = self.journal.now() if at is None else at
-            token = ledger.began(
-                self.queue.name, self.consumer, message.id, message.attempt, at, content_of(message)
-            )
+            token = ledger.began(self.queue.name, self.consumer, message.id, message.attempt, at, content_of(message))
             seen = Seen(message, self.consumer, at, token)
             self.seen.append(seen)
             self.most = max(self.most, len(self.running))

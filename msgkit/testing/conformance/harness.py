@@ -67,9 +67,7 @@ class Harness(ABC):
     @property
     def faults(self) -> frozenset[Fault]:
         """What this harness can do: the faults whose methods it has, and processes of their own."""
-        return frozenset(
-            fault for fault in Fault if fault is Fault.SPAWN or self._overrides(fault.value)
-        )
+        return frozenset(fault for fault in Fault if fault is Fault.SPAWN or self._overrides(fault.value))
 
     @property
     def emulates_processes(self) -> bool:
@@ -90,9 +88,7 @@ class Harness(ABC):
 
     def binding(self, client: str) -> Binding:
         """Return a binding of its own, not connected, for checks that go below the face."""
-        return binding_for(self.url)(
-            BindingOptions(url=self.url, client=client, wait=self.patience)
-        )
+        return binding_for(self.url)(BindingOptions(url=self.url, client=client, wait=self.patience))
 
     async def spawn(self, app: str, env: Mapping[str, str]) -> Process:
         """Start a consumer that can be killed; `app` is a `module:factory` as in `processes`.

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 
 from msgkit.clock import SYSTEM
@@ -29,7 +29,7 @@ class Journal:
         return SYSTEM.now()
 
     @contextmanager
-    def writing(self) -> Iterator[Ledger]:
+    def writing(self) -> Generator[Ledger]:
         """Lend the ledger to one at a time, and wake whoever waits."""
         with self._lock:
             yield self._ledger

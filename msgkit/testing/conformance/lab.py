@@ -1,41 +1,30 @@
 """What a check works with: names of its own, applications, recorded messages, deadlines."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Self, Unpack, cast
+from typing import Any, Literal, Self, Unpack, cast
 from uuid import uuid4
 
 from msgkit.application import Application
 from msgkit.errors import UnsupportedCapability
 from msgkit.interception import HandleInterceptor, SendInterceptor
-from msgkit.message import Message
 from msgkit.naming import Naming
 from msgkit.policy import Backoff
 from msgkit.settings import Settings
-from msgkit.settlement import ACCEPT
-from msgkit.spi import (
-    Binding,
-    Depth,
-    Inspectable,
-    Power,
-    ProvisionMode,
-    Refused,
-    Shared,
-    Subscription,
-)
+from msgkit.spi import Binding, Order, Power, ProvisionMode, Refused, Shared, Subscription
 from msgkit.template import MessageTemplate
 from msgkit.testing.conformance.collecting import Collector
-from msgkit.testing.conformance.expecting import raises
-from msgkit.testing.conformance.handlers import Gate, Handler, content_of
+from msgkit.testing.conformance.handlers import Gate, Handler
 from msgkit.testing.conformance.harness import Harness
+from msgkit.testing.conformance.holdings import Holdings
 from msgkit.testing.conformance.journal import Journal
 from msgkit.testing.conformance.leaks import Leaks
 from msgkit.testing.conformance.ledger import Ledger, Promises
 from msgkit.testing.conformance.ledger.records import Attempted, Began, FaultKind, Settled
 from msgkit.testing.conformance.processes import Process
+from msgkit.testing.conformance.raising import raises
 from msgkit.testing.conformance.sending import Sending
-from msgkit.testing.conformance.sweep import sweep
 from msgkit.testing.conformance.tap import Tap
 from msgkit.testing.conformance.victims import environment
 from msgkit.testing.conformance.waiting import Waiting
@@ -44,7 +33,7 @@ from msgkit.topology import Destination, Exchange, ExchangeOptions, Queue, Queue
 __all__ = ["Lab"]
 
 
-class Lab(Waiting, Sending):
+class Lab(Waiting, Sending, Holdings):
     """One check's place of work, with names that nobody else uses.
 
     Everything sent with `send` or `offer` and everything that a `handler` sees goes into the
@@ -70,11 +59,11 @@ class Lab(Waiting, Sending):
 
     async def __aenter__(self) -> Self:
         self._leaks = Leaks()
-        self._below = self.harness.binding("lab")
-        self.capabilities = await self._below.connect(_ignore)
+        self.below = self.harness.binding("lab")
+        self.capabilities = await self.below.connect(_ignore)
         self.ledger = Ledger(self._promises())
         self.journal = Journal(self.ledger)
-        self._naming = Naming(self.settings())
+        self.naming = Naming(self.settings())
         self.sender = MessageTemplate(self.settings())
         return self
 
@@ -91,7 +80,7 @@ class Lab(Waiting, Sending):
         finally:
             await self._stack.aclose()
             await self.sender.__aexit__(None, None, None)
-            await self._below.close(self.patience)
+            await self.below.close(self.patience)
         if error is None:
             ended = await self.journal.until(lambda: not self._leaks.found(), self.patience)
             assert ended, f"still running after everything was closed: {self._leaks.found()}"
@@ -99,7 +88,7 @@ class Lab(Waiting, Sending):
     def _promises(self) -> Promises:
         keeps = self.capabilities
         return Promises(
-            order=keeps.order.name,
+            order=_ORDERS[keeps.order],
             settle_window=keeps.settle_window + self.harness.tolerance,
             forks=keeps.forks,
             # Attempts made in place are what a crash forgets.
@@ -115,22 +104,18 @@ class Lab(Waiting, Sending):
         self._numbers += 1
         return f"{word}-{self._suffix}-{self._numbers}"
 
-    def exchange(
-        self, word: str = "events", **options: Unpack[ExchangeOptions[str]]
-    ) -> Exchange[str]:
+    def exchange(self, word: str = "events", **options: Unpack[ExchangeOptions[str]]) -> Exchange[str]:
         return Exchange(self.name(word), str, **options)
 
-    def queue(
-        self, word: str = "jobs", route: Route[str] | None = None, **options: Unpack[QueueOptions]
-    ) -> Queue[str]:
+    def queue(self, word: str = "jobs", route: Route[str] | None = None, **options: Unpack[QueueOptions]) -> Queue[str]:
         """Return a queue to send to directly, or with a route."""
         name = self.name(word)
         return Queue(name, str, **options) if route is None else Queue(name, route, **options)
 
     async def declare(self, *destinations: Destination[Any]) -> None:
         """Have destinations be there before any application is."""
-        for topology in self._naming.topologies(destinations).values():
-            await self._below.provision(topology, ProvisionMode.CREATE)
+        for topology in self.naming.topologies(destinations).values():
+            await self.below.provision(topology, ProvisionMode.CREATE)
         self._note_declared(destinations)
 
     def expect(self, *queues: Queue[Any]) -> None:
@@ -159,7 +144,7 @@ class Lab(Waiting, Sending):
         return self.refused(Power.ORDERED)
 
     @contextmanager
-    def refusal(self, *names: str) -> Iterator[None]:
+    def refusal(self, *names: str) -> Generator[None]:
         """Expect `UnsupportedCapability`, naming the broker and each of `names`."""
         with raises(UnsupportedCapability, self.capabilities.broker, *names):
             yield
@@ -182,9 +167,7 @@ class Lab(Waiting, Sending):
         self._note_listened(queue, retry.attempts, batched=batched)
         return self.unlisted(queue, consumer, retry=retry)
 
-    def unlisted(
-        self, queue: Queue[Any], consumer: str | None = None, *, retry: Backoff | None = None
-    ) -> Handler:
+    def unlisted(self, queue: Queue[Any], consumer: str | None = None, *, retry: Backoff | None = None) -> Handler:
         """Return a handler of a queue that will never be there, because it is refused."""
         handler = Handler(
             queue=queue,
@@ -224,7 +207,7 @@ class Lab(Waiting, Sending):
         topology: Sequence[Destination[Any]] = (),
         sending: Sequence[SendInterceptor] = (),
         handling: Sequence[HandleInterceptor] = (),
-    ) -> AsyncIterator[Application]:
+    ) -> AsyncGenerator[Application]:
         """Run an application with handlers, or with whatever else it takes."""
         handlers = [item for item in items if isinstance(item, Handler)]
         app = Application(
@@ -280,7 +263,7 @@ class Lab(Waiting, Sending):
         return "retried" if consumer in self._alive else "released"
 
     @asynccontextmanager
-    async def binding(self, client: str = "other") -> AsyncIterator[Binding]:
+    async def binding(self, client: str = "other") -> AsyncGenerator[Binding]:
         """Connect a binding of its own, for what is below the face."""
         binding = self.harness.binding(client)
         await binding.connect(_ignore)
@@ -292,15 +275,15 @@ class Lab(Waiting, Sending):
     @asynccontextmanager
     async def tap(
         self, queue: Queue[Any], name: str = "tap", *, credit: int = 0, max_in_flight: int = 100
-    ) -> AsyncIterator[Tap]:
+    ) -> AsyncGenerator[Tap]:
         """Consume a declared queue below the face, over a connection of its own."""
         self._note_listened(queue, self.RETRY.attempts)
         tap = Tap(queue.name, name, self.journal)
         async with self.binding(name) as binding:
-            for topology in self._naming.topologies([queue]).values():
+            for topology in self.naming.topologies([queue]).values():
                 await binding.provision(topology, ProvisionMode.CREATE)
             self._note_declared([queue])
-            spec = self._naming.queue_spec(queue)
+            spec = self.naming.queue_spec(queue)
             subscription = Subscription(queue=spec, max_in_flight=max_in_flight)
             tap.consumer = await binding.subscribe(subscription, tap)
             tap.consumer.credit(credit)
@@ -336,7 +319,7 @@ class Lab(Waiting, Sending):
     # -- faults
 
     @asynccontextmanager
-    async def fault(self, kind: FaultKind, *consumers: str) -> AsyncIterator[None]:
+    async def fault(self, kind: FaultKind, *consumers: str) -> AsyncGenerator[None]:
         """Record a fault: do it inside, and stay until all that it touches are back.
 
         Without names it touches all.
@@ -350,45 +333,11 @@ class Lab(Waiting, Sending):
             with self.journal.writing() as ledger:
                 ledger.fault(kind, began, self.journal.now(), consumers=consumers or None)
 
-    # -- what the broker holds
-
-    async def depth(self, queue: Queue[Any]) -> Depth | None:
-        """Return what the broker says that a queue holds; None where it cannot say."""
-        if self.refused(Power.INSPECT) or not isinstance(self._below, Inspectable):
-            return None
-        return await self._below.depth(self._naming.queue_spec(queue))
-
-    async def dead(
-        self, queue: Queue[Any], n: int = 1, *, within: float | None = None
-    ) -> list[Message[bytes]]:
-        """Take so many dead letters of a queue, in their order."""
-        found: list[Message[bytes]] = []
-        deadline = self.journal.now() + (self.patience if within is None else within)
-        async with self.sender.receiver(queue.dead_letters) as receiver:
-            while len(found) < n:
-                left = deadline - self.journal.now()
-                assert left > 0, f"{len(found)} of {n} dead letters of {queue.name} in time"
-                for delivery in await receiver.take(n - len(found), timeout=left):
-                    found.append(delivery)
-                    with self.journal.writing() as ledger:
-                        ledger.dead(queue.name, delivery.id, content_of(delivery))
-                    await delivery.settle(ACCEPT)
-        return found
-
-    async def is_settled(self, queue: Queue[Any]) -> bool:
-        """Tell whether the queue is empty and nothing of it in anybody's hands, as far as is known."""
-        return await self.depth(queue) in (None, Depth(ready=0, unsettled=0))
-
-    async def has_dead(self, queue: Queue[Any]) -> bool:
-        """Tell whether dead letters of a queue wait."""
-        depth = await self.depth(queue.dead_letters)
-        return depth is not None and depth.ready > 0
-
     def begun(self, consumer: str) -> int:
         """Return how many handlings a consumer of whatever process has begun."""
-        return sum(
-            isinstance(each, Began) and each.consumer == consumer for each in self.ledger.records
-        )
+        return sum(isinstance(each, Began) and each.consumer == consumer for each in self.ledger.records)
+
+    # -- the end
 
     def leaves(self, *queues: Queue[Any]) -> None:
         """Leave queues out of the closing sweep: this check means to leave something in them."""
@@ -400,9 +349,17 @@ class Lab(Waiting, Sending):
                 self.ledger.expired(queue.name, count, self.journal.now())
             # An anonymous queue goes with its client.
             if queue.name not in self._left and not queue.is_anonymous:
-                await sweep(self, queue)
+                await self.sweep(queue)
         if any(isinstance(each, Attempted) for each in self.ledger.records):
             self.ledger.judge(self.harness.tolerance).check()
+
+
+_ORDERS: Mapping[Order, Literal["KEY", "QUEUE", "FAILOVER", "NONE"]] = {
+    Order.KEY: "KEY",
+    Order.QUEUE: "QUEUE",
+    Order.FAILOVER: "FAILOVER",
+    Order.NONE: "NONE",
+}
 
 
 def _ignore(_event: object) -> None:

@@ -63,9 +63,7 @@ class Check:
     async def _run(self, harness: Harness) -> None:
         async with Lab(harness, self.name) as lab:
             if Fault.SPAWN in self.needs and not lab.can_spawn:
-                msg = (
-                    f"{type(harness).__name__} has no spawn(), and its broker ends with its process"
-                )
+                msg = f"{type(harness).__name__} has no spawn(), and its broker ends with its process"
                 raise Skipped(msg)
             await self.body(lab)
 
@@ -88,9 +86,7 @@ def check(*points: int, needs: tuple[Fault, ...] = (), limit: float = 6) -> Call
         if name in CHECKS:
             msg = f"there are two checks of the name {name}"
             raise ValueError(msg)
-        CHECKS[name] = Check(
-            name=name, points=points, needs=frozenset(needs), limit=limit, body=body
-        )
+        CHECKS[name] = Check(name=name, points=points, needs=frozenset(needs), limit=limit, body=body)
         return body
 
     return register

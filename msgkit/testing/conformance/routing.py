@@ -1,7 +1,6 @@
 """What the suite itself expects of a message: which queues get it, from when, until when."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from msgkit.message import Message
@@ -17,11 +16,7 @@ def routed(to: Destination[Any], message: Message[Any], queues: Iterable[Queue[A
     """Return the names of the queues that must get a message."""
     if not isinstance(to, Exchange):
         return [to.name]
-    return [
-        queue.name
-        for queue in queues
-        if any(_matches(route, to, message) for route in queue.routes)
-    ]
+    return [queue.name for queue in queues if any(_matches(route, to, message) for route in queue.routes)]
 
 
 def _matches(route: Route[Any], to: Exchange[Any], message: Message[Any]) -> bool:
@@ -43,13 +38,9 @@ def expiry(message: Message[Any], now: float) -> Terms:
     terms = Terms()
     options = message.options
     if (at := options.get("deliver_at")) is not None:
-        terms["due"] = _epoch(at)
+        terms["due"] = now = epoch(at, "deliver_at")
     elif (delay := options.get("delay")) is not None:
-        terms["due"] = now + seconds(delay, "delay")
+        terms["due"] = now = now + seconds(delay, "delay")
     if (ttl := options.get("ttl")) is not None:
-        terms["expires"] = terms.get("due", now) + seconds(ttl, "ttl")
+        terms["expires"] = now + seconds(ttl, "ttl")
     return terms
-
-
-def _epoch(at: datetime) -> float:
-    return epoch(at, "deliver_at")

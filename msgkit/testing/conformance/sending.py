@@ -52,16 +52,12 @@ class Sending:
         await self._send(to, message, via=via, sender=sender)
         return message
 
-    async def send_all(
-        self, to: Destination[str], payloads: Sequence[str], /, **options: Unpack[SendOptions]
-    ) -> None:
+    async def send_all(self, to: Destination[str], payloads: Sequence[str], /, **options: Unpack[SendOptions]) -> None:
         """Send one after the other."""
         for payload in payloads:
             await self.send(to, payload, **options)
 
-    async def send_poison(
-        self, to: Queue[str], body: bytes, /, **options: Unpack[SendOptions]
-    ) -> Message[bytes]:
+    async def send_poison(self, to: Queue[str], body: bytes, /, **options: Unpack[SendOptions]) -> Message[bytes]:
         """Send bytes that no handler of text can be given, and record them as such."""
         message = Message(body, **options)
         await self._send(Queue(to.name, bytes), message, poison=True)
@@ -85,9 +81,7 @@ class Sending:
             return "unknown"
         return "confirmed"
 
-    async def _send(
-        self, to: Destination[Any], message: Message[str] | Message[bytes], **how: Unpack[_How]
-    ) -> None:
+    async def _send(self, to: Destination[Any], message: Message[str] | Message[bytes], **how: Unpack[_How]) -> None:
         self._attempt(to, message, how)
         outcome: Outcome = "unknown"
         try:
@@ -101,21 +95,14 @@ class Sending:
                 note: Callable[[str], None] = getattr(ledger, outcome)
                 note(message.id)
 
-    def _attempt(
-        self, to: Destination[Any], message: Message[str] | Message[bytes], how: _How
-    ) -> None:
+    def _attempt(self, to: Destination[Any], message: Message[str] | Message[bytes], how: _How) -> None:
         with self.journal.writing() as ledger:
             now = self.journal.now()
-            ledger.attempt(
-                message.id,
-                to.name,
-                content_of(message),
-                queues=routed(to, message, self.declared.values()),
-                at=now,
-                sender=how.get("sender", "lab"),
-                poison=how.get("poison", False),
-                **expiry(message, now),
-            )
+            terms = expiry(message, now)
+            terms["sender"] = how.get("sender", "lab")
+            terms["poison"] = how.get("poison", False)
+            queues = routed(to, message, self.declared.values())
+            ledger.attempt(message.id, to.name, content_of(message), queues=queues, at=now, **terms)
 
 
 def _timeout(message: Message[str] | Message[bytes]) -> SendOptions:

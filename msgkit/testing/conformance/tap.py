@@ -79,9 +79,7 @@ class Tap:
                     envelope.message_id,
                     raw.attempt,
                     self._journal.now(),
-                    content(
-                        envelope.body, envelope.headers, key=envelope.key, subject=envelope.subject
-                    ),
+                    content(envelope.body, envelope.headers, key=envelope.key, subject=envelope.subject),
                 )
 
     def lost(self, scope: Hashable, /) -> None:

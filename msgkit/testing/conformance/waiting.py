@@ -42,8 +42,20 @@ class Waiting:
 
     async def accepts(self, handler: Handler, n: int, *, within: float | None = None) -> None:
         """Return when so many messages have been accepted."""
+        await self.until(lambda: len(handler.accepted) >= n, f"{n} accepted by {handler.consumer}", within=within)
+
+    async def covers(self, n: int, *handlers: Handler, within: float | None = None) -> None:
+        """Return when so many different messages have been accepted, by all of them together."""
         await self.until(
-            lambda: len(handler.accepted) >= n, f"{n} accepted by {handler.consumer}", within=within
+            lambda: len({payload for handler in handlers for payload in handler.accepted}) >= n,
+            f"{n} messages accepted by {', '.join(handler.consumer for handler in handlers)}",
+            within=within,
+        )
+
+    async def gets(self, handler: Handler, payload: str, *, within: float | None = None) -> None:
+        """Return when a message has been accepted."""
+        await self.until(
+            lambda: payload in handler.accepted, f"{payload} accepted by {handler.consumer}", within=within
         )
 
     async def reached(self, gate: Gate, n: int = 1, *, within: float | None = None) -> None:
@@ -58,6 +70,4 @@ class Waiting:
         before = [len(handler.seen) for handler in handlers]
         await asyncio.sleep(self.silence if seconds is None else seconds)
         for handler, n in zip(handlers, before, strict=True):
-            assert len(handler.seen) == n, (
-                f"{handler.consumer} was given {handler.payloads[n:]}, where nothing was due"
-            )
+            assert len(handler.seen) == n, f"{handler.consumer} was given {handler.payloads[n:]}, where nothing was due"

@@ -1,14 +1,20 @@
 """Backpressure: nothing is fetched without credit, and nobody waits for somebody else's messages."""
 
 import asyncio
+from functools import partial
 
 from msgkit.message import Message
 from msgkit.settlement import ACCEPT
 from msgkit.testing.conformance.handlers import accept, numbered, takes
 from msgkit.testing.conformance.lab import Lab
 from msgkit.testing.conformance.registry import check
+from msgkit.testing.conformance.tap import Tap
 
 __all__: list[str] = []
+
+
+def has(tap: Tap, n: int) -> bool:
+    return len(tap.deliveries) >= n
 
 
 @check(10)
@@ -32,7 +38,7 @@ async def credit_is_never_exceeded(lab: Lab) -> None:
     await lab.send_all(queue, numbered("job", 30))
     async with lab.tap(queue, credit=4) as tap:
         for allowed in (4, 11):
-            await lab.until(lambda n=allowed: len(tap.deliveries) >= n, f"{allowed} deliveries")
+            await lab.until(partial(has, tap, allowed), f"{allowed} deliveries")
             await asyncio.sleep(lab.silence)
             assert len(tap.deliveries) == allowed
             tap.consumer.credit(7)
@@ -165,9 +171,7 @@ async def senders_are_slowed_and_lose_nothing(lab: Lab) -> None:
     queue = lab.queue()
     handler = lab.handler(queue).does(accept, concurrency=8)
     async with lab.application(handler):
-        await asyncio.gather(
-            *(lab.send_all(queue, numbered(f"sender{n}-", 100)) for n in range(10))
-        )
+        await asyncio.gather(*(lab.send_all(queue, numbered(f"sender{n}-", 100)) for n in range(10)))
         await lab.accepts(handler, 1000, within=3 * lab.patience)
 
 

@@ -1,6 +1,7 @@
 """Dead letters: where a message goes that cannot be handled, whole, with the reason, exactly once."""
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from msgkit.policy import Backoff
@@ -10,11 +11,11 @@ from msgkit.testing.conformance.harness import Fault
 from msgkit.testing.conformance.lab import Lab
 from msgkit.testing.conformance.registry import check
 from msgkit.topology import Queue
-from msgkit.values import MAX_BODY
+from msgkit.values import MAX_BODY, HeaderValue
 
 __all__: list[str] = []
 
-HEADERS = {
+HEADERS: Mapping[str, HeaderValue] = {
     "text": "zażółć",
     "number": -(2**63),
     "real": 0.1,
@@ -35,9 +36,7 @@ async def a_dead_letter_keeps_bytes_key_and_headers(lab: Lab) -> None:
     assert (dead.id, dead.key) == (sent.id, "the key")
     kept = {name: value for name, value in dead.headers.items() if name in HEADERS}
     assert kept == HEADERS
-    assert {name: type(value) for name, value in kept.items()} == {
-        name: type(value) for name, value in HEADERS.items()
-    }
+    assert {name: type(value) for name, value in kept.items()} == {name: type(value) for name, value in HEADERS.items()}
 
 
 @check(7)

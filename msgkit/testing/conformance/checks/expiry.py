@@ -5,9 +5,9 @@ import asyncio
 from msgkit.errors import MessagingError
 from msgkit.policy import Backoff
 from msgkit.spi import Power
-from msgkit.testing.conformance.expecting import raises
 from msgkit.testing.conformance.handlers import accept, fails, numbered
 from msgkit.testing.conformance.lab import Lab
+from msgkit.testing.conformance.raising import raises
 from msgkit.testing.conformance.registry import check
 
 __all__: list[str] = []

@@ -7,10 +7,10 @@ from msgkit.listener import listener
 from msgkit.message import Delivery, Message
 from msgkit.settlement import ACCEPT
 from msgkit.spi import Release
-from msgkit.testing.conformance.expecting import raises
 from msgkit.testing.conformance.handlers import Outcome, accept, numbered
 from msgkit.testing.conformance.harness import Fault
 from msgkit.testing.conformance.lab import Lab
+from msgkit.testing.conformance.raising import raises
 from msgkit.testing.conformance.registry import check
 
 __all__: list[str] = []
@@ -131,9 +131,7 @@ async def what_waited_behind_a_lost_delivery_is_let_go_of_too(lab: Lab) -> None:
         async with lab.application(second), lab.fault("lease-expiry"):
             await lab.harness.expire_leases(queue)
             gate.open()
-            await lab.until(
-                lambda: len({*first.accepted, *second.accepted}) == 10, "all ten handled"
-            )
+            await lab.until(lambda: len({*first.accepted, *second.accepted}) == 10, "all ten handled")
             await lab.quiet(first, second)
 
 

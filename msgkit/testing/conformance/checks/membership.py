@@ -67,10 +67,7 @@ async def consumers_that_come_and_go_under_load_lose_and_repeat_nothing(lab: Lab
             handlers.append(guest)
             async with lab.application(guest):
                 sent = accepted(stays, *handlers)
-                await lab.until(
-                    lambda sent=sent: accepted(stays, *handlers) >= sent + FEW,
-                    "work done with a guest",
-                )
+                await lab.covers(sent + FEW, stays, *handlers)
         await sending
         await lab.until(lambda: accepted(stays, *handlers) == 4 * MANY, "all handled")
         await lab.quiet(stays)
@@ -91,7 +88,7 @@ async def five_rolling_deploys_lose_repeat_and_count_nothing(lab: Lab) -> None:
                 sending = asyncio.create_task(lab.send_all(queue, numbered("load", 3 * MANY)))
             await last.aclose()
             last.push_async_exit(following)
-            await lab.until(lambda h=handler: len(h.seen) > 2, f"version {version} at work")
+            await lab.handled(handler, 3)
         await asyncio.wait([sending] if sending else [])
         await lab.until(lambda: accepted(*handlers) == 3 * MANY, "all handled")
     assert {seen.attempt for handler in handlers for seen in handler.seen} == {1}

@@ -184,9 +184,7 @@ async def two_consumers_keep_the_order_of_each_key_between_them(lab: Lab) -> Non
     handlers = [lab.handler(queue, name).does(takes(0.001), concurrency=4) for name in ("a", "b")]
     async with lab.application(handlers[0]), lab.application(handlers[1]):
         await send_lanes(lab, queue, 15)
-        await lab.until(
-            lambda: sum(len(each.accepted) for each in handlers) == 15 * len(KEYS), "all handled"
-        )
+        await lab.until(lambda: sum(len(each.accepted) for each in handlers) == 15 * len(KEYS), "all handled")
 
 
 @check(3, 5)

@@ -6,10 +6,10 @@ from itertools import chain
 from msgkit.errors import BrokerUnavailable
 from msgkit.settlement import ACCEPT
 from msgkit.spi import Down, Up
-from msgkit.testing.conformance.expecting import raises
 from msgkit.testing.conformance.handlers import accept, numbered
 from msgkit.testing.conformance.harness import Fault
 from msgkit.testing.conformance.lab import Lab
+from msgkit.testing.conformance.raising import raises
 from msgkit.testing.conformance.registry import check
 from msgkit.topology import Queue
 
@@ -25,9 +25,7 @@ async def an_application_recovers_again_and_again(lab: Lab) -> None:
             async with lab.fault("connection-loss"):
                 await lab.harness.cut_connections()
                 await lab.send(queue, f"after loss {loss}")
-                await lab.until(
-                    lambda n=loss: f"after loss {n}" in handler.accepted, "a message after the loss"
-                )
+                await lab.gets(handler, f"after loss {loss}")
             await lab.until(lambda: lab.is_healthy(app), "all well again")
 
 
@@ -92,7 +90,7 @@ async def a_send_that_waited_in_vain_is_refused_and_never_arrives(lab: Lab) -> N
             assert lab.journal.now() - began <= 0.3 + lab.patience
             await lab.harness.start()
             await lab.until(lambda: send_works(lab, queue), "sending works again")
-            await lab.until(lambda: "probe" in handler.accepted, "what is sent arrives again")
+            await lab.gets(handler, "probe")
             await lab.quiet(handler)
     assert "in vain" not in handler.payloads
 
@@ -116,9 +114,7 @@ async def health_tells_of_a_broker_that_is_down(lab: Lab) -> None:
 @check(2, 13, needs=(Fault.STOP,), limit=10)
 async def exchanges_queues_and_routes_are_there_after_a_restart(lab: Lab) -> None:
     exchange = lab.exchange()
-    handlers = [
-        lab.handler(lab.queue(f"route{n}", exchange.where(f"*.{n}"))).does(accept) for n in range(3)
-    ]
+    handlers = [lab.handler(lab.queue(f"route{n}", exchange.where(f"*.{n}"))).does(accept) for n in range(3)]
     async with lab.application(*handlers):
         await lab.send_all(exchange, ["before"], subject="a.0")
         async with lab.fault("broker-stop"):
@@ -127,9 +123,7 @@ async def exchanges_queues_and_routes_are_there_after_a_restart(lab: Lab) -> Non
             for number in range(3):
                 await lab.send(exchange, f"after {number}", subject=f"a.{number}")
             for number, handler in enumerate(handlers):
-                await lab.until(
-                    lambda n=number, h=handler: f"after {n}" in h.accepted, f"the route of {number}"
-                )
+                await lab.gets(handler, f"after {number}")
 
 
 @check(13, needs=(Fault.CUT,))

@@ -1,6 +1,7 @@
 """Attempts: counted exactly, paused in between, given up in time, and never counted for nothing."""
 
 import asyncio
+from functools import partial
 from itertools import pairwise
 
 from msgkit.message import Message
@@ -10,6 +11,7 @@ from msgkit.testing.conformance.handlers import Boom, Outcome, accept, fails, nu
 from msgkit.testing.conformance.harness import Fault
 from msgkit.testing.conformance.lab import Lab
 from msgkit.testing.conformance.registry import check
+from msgkit.topology import Queue
 
 __all__: list[str] = []
 
@@ -134,9 +136,7 @@ async def messages_that_fail_together_do_not_come_back_together(lab: Lab) -> Non
     async with lab.application(handler):
         await lab.send_all(queue, numbered("herd", 16))
         await lab.accepts(handler, 16)
-    pauses = [
-        handler.times(payload)[1] - handler.times(payload)[0] for payload in numbered("herd", 16)
-    ]
+    pauses = [handler.times(payload)[1] - handler.times(payload)[0] for payload in numbered("herd", 16)]
     # Sixteen draws from 0.4 s lie within a tenth of it once in 10^14 times.
     assert max(pauses) - min(pauses) > 0.04, f"the herd came back within {pauses}"
 
@@ -255,6 +255,10 @@ async def a_failing_message_fails_no_other(lab: Lab) -> None:
     assert all(seen.attempt == 1 for seen in handler.seen if seen.payload != "bad")
 
 
+async def at_work_or_convicted(lab: Lab, victim: str, queue: Queue[str]) -> bool:
+    return lab.begun(victim) == 1 or await lab.has_dead(queue)
+
+
 @check(6, 7, needs=(Fault.SPAWN,), limit=60)
 async def a_message_that_kills_its_process_is_convicted(lab: Lab) -> None:
     queue = lab.queue()
@@ -265,10 +269,7 @@ async def a_message_that_kills_its_process_is_convicted(lab: Lab) -> None:
         for deaths in range(1, 16):
             name = f"victim-{deaths}"
             victim = await lab.spawn(queue, name, "hangs")
-            await lab.until(
-                lambda name=name: lab.begun(name) == 1 or lab.has_dead(queue),
-                "the victim at work, or the message convicted",
-            )
+            await lab.until(partial(at_work_or_convicted, lab, name, queue), "the victim at work, or convicted")
             if not lab.begun(name):
                 await victim.stop()
                 break

@@ -6,9 +6,9 @@ import threading
 from msgkit.errors import ConfigurationError
 from msgkit.listener import listener
 from msgkit.message import Message
-from msgkit.testing.conformance.expecting import raises
 from msgkit.testing.conformance.handlers import Outcome, accept, numbered
 from msgkit.testing.conformance.lab import Lab
+from msgkit.testing.conformance.raising import raises
 from msgkit.testing.conformance.registry import check
 
 __all__: list[str] = []

@@ -1,0 +1,71 @@
+"""What the broker says that it holds; and dead letters, taken from it."""
+
+from typing import Any
+
+from msgkit.message import Message
+from msgkit.naming import Naming
+from msgkit.settlement import ACCEPT
+from msgkit.spi import Binding, Capabilities, Depth, Inspectable, Power
+from msgkit.template import MessageTemplate
+from msgkit.testing.conformance.handlers import content_of
+from msgkit.testing.conformance.journal import Journal
+from msgkit.topology import Queue
+
+__all__ = ["Holdings"]
+
+
+class Holdings:
+    """Asks the broker, over a connection of the check's own."""
+
+    journal: Journal
+    patience: float
+    sender: MessageTemplate
+    #: A binding that is connected, for what is below the face.
+    below: Binding
+    capabilities: Capabilities
+    naming: Naming
+
+    async def depth(self, queue: Queue[Any]) -> Depth | None:
+        """Return what the broker says that a queue holds; None where it cannot say."""
+        if not self.capabilities.has(Power.INSPECT) or not isinstance(self.below, Inspectable):
+            return None
+        return await self.below.depth(self.naming.queue_spec(queue))
+
+    async def dead(self, queue: Queue[Any], n: int = 1, *, within: float | None = None) -> list[Message[bytes]]:
+        """Take so many dead letters of a queue, in their order."""
+        found: list[Message[bytes]] = []
+        deadline = self.journal.now() + (self.patience if within is None else within)
+        async with self.sender.receiver(queue.dead_letters) as receiver:
+            while len(found) < n:
+                left = deadline - self.journal.now()
+                assert left > 0, f"{len(found)} of {n} dead letters of {queue.name} in time"
+                for delivery in await receiver.take(n - len(found), timeout=left):
+                    found.append(delivery)
+                    with self.journal.writing() as ledger:
+                        ledger.dead(queue.name, delivery.id, content_of(delivery))
+                    await delivery.settle(ACCEPT)
+        return found
+
+    async def is_settled(self, queue: Queue[Any]) -> bool:
+        """Tell whether the queue is empty and nothing of it in anybody's hands, as far as is known."""
+        return await self.depth(queue) in (None, Depth(ready=0, unsettled=0))
+
+    async def has_dead(self, queue: Queue[Any]) -> bool:
+        """Tell whether dead letters of a queue wait."""
+        depth = await self.depth(queue.dead_letters)
+        return depth is not None and depth.ready > 0
+
+    async def sweep(self, queue: Queue[Any]) -> None:
+        """Collect the dead letters of a queue, and record what it and they still hold."""
+        if queue.has_dead_letters:
+            depth = await self.depth(queue.dead_letters)
+            if depth is not None and (n := depth.ready + depth.unsettled):
+                await self.dead(queue, n)
+            await self._record(queue.dead_letters)
+        await self._record(queue)
+
+    async def _record(self, queue: Queue[Any]) -> None:
+        await self.journal.until(lambda: self.is_settled(queue), self.patience)
+        if (depth := await self.depth(queue)) is not None:
+            with self.journal.writing() as ledger:
+                ledger.left(queue.name, depth.ready + depth.delayed, depth.unsettled)
