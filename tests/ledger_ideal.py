@@ -154,9 +154,7 @@ class _Broker:
         sent, spec = lane.sent[delivery.place], lane.spec
         how, consumer = self._fate()
         end = lane.now = start + self._random.uniform(0.01, 1)
-        token = self._ledger.began(
-            spec.queue, consumer, sent.message_id, delivery.attempt, start, sent.content
-        )
+        token = self._ledger.began(spec.queue, consumer, sent.message_id, delivery.attempt, start, sent.content)
         if how == "none":
             self._ledger.fault("consumer-kill", end, end, consumers=[consumer])
         else:
@@ -186,9 +184,7 @@ class _Broker:
         exposed = crash is not None and start <= crash + 1 and crash <= end + _WINDOW
         return exposed and self._random.random() < 0.7
 
-    def _again(
-        self, delivery: _Delivery, how: Settled, end: float, *, back: bool
-    ) -> Iterator[_Delivery]:
+    def _again(self, delivery: _Delivery, how: Settled, end: float, *, back: bool) -> Iterator[_Delivery]:
         if how == "retried" and (not back or self._promises.forks):
             yield replace(delivery, ready=end + _DELAY, attempt=delivery.attempt + 1)
         if how in {"released", "none"}:

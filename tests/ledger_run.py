@@ -20,9 +20,7 @@ EVERYTHING: Mapping[str, object] = {
 }
 
 
-def carried(
-    message_id: str, key: str | None = "k", *, headers: Mapping[str, object] = EVERYTHING
-) -> Content:
+def carried(message_id: str, key: str | None = "k", *, headers: Mapping[str, object] = EVERYTHING) -> Content:
     return content(message_id.encode(), {**EVERYTHING, **headers}, key=key, subject="placed.eu")
 
 
@@ -34,17 +32,13 @@ class Run:
         self.ledger.queue("q", **queue)
         self.held = 0
 
-    def send(
-        self, *ids: str, key: str | None = "k", at: float = 0.0, **terms: Unpack[Terms]
-    ) -> "Run":
+    def send(self, *ids: str, key: str | None = "k", at: float = 0.0, **terms: Unpack[Terms]) -> "Run":
         for message_id in ids:
             self.attempt(message_id, key=key, at=at, **terms)
             self.ledger.confirmed(message_id)
         return self
 
-    def attempt(
-        self, message_id: str, *, key: str | None = "k", at: float = 0.0, **terms: Unpack[Terms]
-    ) -> "Run":
+    def attempt(self, message_id: str, *, key: str | None = "k", at: float = 0.0, **terms: Unpack[Terms]) -> "Run":
         self.ledger.attempt(
             message_id,
             "orders",

@@ -58,6 +58,29 @@ def test_clocks_that_differ_by_the_tolerance_make_the_window_no_smaller() -> Non
     assert run.judge(tolerance=0.01).rules == ()
 
 
+def test_times_that_are_equal_are_within() -> None:
+    run = Run(WINDOW).send("a").handle("a", 1, 9).fault("broker-kill", 10, 12).handle("a", 12, 13)
+
+    assert run.handle("a", 14, 15).broken() == ()
+
+
+@pytest.mark.parametrize(("tolerance", "excused"), [(0.01, True), (0.001, False)])
+def test_a_fault_lasts_longer_by_the_tolerance(tolerance: float, *, excused: bool) -> None:
+    run = Run().send("a").fault("connection-loss", 1, 2).handle("a", 2.005, 3).handle("a", 4, 5)
+
+    assert run.judge(tolerance).rules == (() if excused else ("accepted",))
+
+
+@pytest.mark.parametrize(("tolerance", "kept"), [(0.01, True), (0.001, False)])
+def test_what_follows_too_soon_by_less_than_the_tolerance_is_right(tolerance: float, *, kept: bool) -> None:
+    run = Run(ordered=True).send("a", "b", "c", at=1.005).handle("a", 1, 2, "retried", after=1)
+    run.handle("a", 2.995, 4, attempt=2).handle("b", 3.995, 5, "released").handle("b", 4.995, 6)
+    run.handle("c", 5.995, 7)
+    run.ledger.stopped("c1", 5.99)
+
+    assert (run.judge(tolerance).rules == ()) is kept
+
+
 def test_nothing_returns_before_the_fault() -> None:
     run = Run(WINDOW).send("a").handle("a", 1, 2).handle("a", 2.5, 2.9)
 
@@ -186,6 +209,18 @@ def test_a_crash_may_fork_a_retry_in_two_that_are_both_handled() -> None:
     assert forked().broken() == ()
 
 
+def test_the_branches_of_a_fork_come_in_any_order() -> None:
+    run = Run(FORKS).send("a").handle("a", 1, 4, "retried").fault("broker-kill", 2, 3)
+
+    assert run.handle("a", 5, 6, attempt=2).handle("a", 7, 8).broken() == ()
+
+
+def test_a_retry_whose_confirm_a_crash_took_may_come_twice() -> None:
+    run = Run(FORKS).send("a").handle("a", 1, 4, "retried").fault("broker-kill", 2, 3)
+
+    assert run.handle("a", 5, 6, attempt=2).handle("a", 7, 8, attempt=2).broken() == ()
+
+
 def test_a_crash_forks_in_no_more_than_two() -> None:
     assert forked().handle("a", 9, 10, attempt=2).broken() == ("accepted",)
 
@@ -252,9 +287,7 @@ def test_what_was_rejected_long_before_a_fault_is_dead_once() -> None:
 
 
 @pytest.mark.parametrize(("copies", "broken"), [(0, True), (1, False), (2, True)])
-def test_where_nothing_forks_the_dead_letter_of_what_returned_is_there_once(
-    copies: int, *, broken: bool
-) -> None:
+def test_where_nothing_forks_the_dead_letter_of_what_returned_is_there_once(copies: int, *, broken: bool) -> None:
     run = Run().send("a").handle("a", 1, 4, "rejected").fault("broker-kill", 2, 3)
     run.handle("a", 5, 6, "rejected").dead(*["a"] * copies)
 
@@ -273,6 +306,31 @@ def test_what_kills_its_consumers_is_dead_once() -> None:
     run = Run().send("a").handle("a", 1, None).fault("consumer-kill", 2, 2, "c1")
 
     assert run.dead("a", "a").broken() == ("dead-letters",)
+
+
+def test_what_killed_its_consumer_may_be_dead_at_once() -> None:
+    run = Run().send("a").handle("a", 1, None).fault("consumer-kill", 2, 2, "c1")
+
+    assert run.dead("a").broken() == ()
+
+
+def test_what_a_fault_brings_back_may_expire_before_it_is_dead() -> None:
+    run = Run().send("a", expires=5.0).handle("a", 1, 4, "rejected").fault("broker-kill", 3, 6)
+
+    assert run.broken() == ()
+
+
+@pytest.mark.parametrize(("promises", "broken"), [(FORKS, False), (WINDOW, True)])
+def test_the_dead_letter_of_what_is_unknown_forks_too(promises: Promises, *, broken: bool) -> None:
+    run = Run(promises).attempt("a").handle("a", 1, 4, "rejected").fault("broker-kill", 2, 3)
+
+    assert run.dead("a", "a").broken() == (("dead-letters",) if broken else ())
+
+
+def test_what_killed_one_consumer_may_be_dead_and_accepted_where_the_crash_forks_it() -> None:
+    run = Run(FORKS).send("a").handle("a", 1, None).fault("consumer-kill", 2, 2, "c1")
+
+    assert run.handle("a", 3, 4, by="c2").dead("a").broken() == ()
 
 
 def test_poison_may_be_dead_twice_where_a_fault_may_fork_it() -> None:
@@ -310,12 +368,7 @@ HISTORIES: dict[str, tuple[tuple[str, ...], Callable[[], Run]]] = {
     "what returns comes after its successors": (
         (),
         lambda: (
-            ordered()
-            .handle("a", 1, 2)
-            .handle("b", 2, 3)
-            .fault("broker-kill", 3, 4)
-            .handle("a", 5, 6)
-            .handle("b", 6, 7)
+            ordered().handle("a", 1, 2).handle("b", 2, 3).fault("broker-kill", 3, 4).handle("a", 5, 6).handle("b", 6, 7)
         ),
     ),
     "what returns comes between its successor and that one's return": (
@@ -387,9 +440,7 @@ HISTORIES: dict[str, tuple[tuple[str, ...], Callable[[], Run]]] = {
 
 
 @pytest.mark.parametrize(("broken", "history"), HISTORIES.values(), ids=HISTORIES.keys())
-def test_order_is_judged_up_to_what_a_fault_brings_back(
-    broken: tuple[str, ...], history: Callable[[], Run]
-) -> None:
+def test_order_is_judged_up_to_what_a_fault_brings_back(broken: tuple[str, ...], history: Callable[[], Run]) -> None:
     report = history().judge()
 
     assert report.rules == broken, str(report)
@@ -400,6 +451,20 @@ def test_an_active_consumer_that_a_fault_cut_off_may_run_on_beside_the_next() ->
     run.handle("a", 1, 9, "lost").fault("connection-loss", 2, 3, "c1")
 
     run.handle("b", 4, 5, by="c2", key="l").handle("a", 5, 6, by="c2")
+
+    assert run.broken() == ()
+
+
+def test_a_consumer_that_a_fault_cut_off_may_begin_beside_the_active_one() -> None:
+    run = Run(Promises(order="FAILOVER"), ordered=True).send("a").send("b", key="l")
+    run.fault("pause", 0, 3, "c1").handle("a", 1, 5, by="c2")
+
+    assert run.handle("b", 2, 2.5, key="l").broken() == ()
+
+
+def test_a_strict_lane_goes_on_after_a_dead_letter_that_a_fork_accepts() -> None:
+    run = Run(FORKS, ordered="strict").send("a", "b").handle("a", 1, 4, "rejected").dead("a")
+    run.fault("broker-kill", 2, 3).handle("a", 5, 6).handle("b", 7, 8)
 
     assert run.broken() == ()
 

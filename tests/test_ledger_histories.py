@@ -110,18 +110,10 @@ class Wound:
         self.records[self.records.index(old)] = new
 
     def began(self, handling: Handling) -> Began:
-        return next(
-            record
-            for record in self.records
-            if isinstance(record, Began) and record.token == handling.token
-        )
+        return next(record for record in self.records if isinstance(record, Began) and record.token == handling.token)
 
     def ended(self, handling: Handling) -> Ended:
-        return next(
-            record
-            for record in self.records
-            if isinstance(record, Ended) and record.token == handling.token
-        )
+        return next(record for record in self.records if isinstance(record, Ended) and record.token == handling.token)
 
     def remove(self, handling: Handling) -> None:
         self.records.remove(self.began(handling))
@@ -245,8 +237,7 @@ def alter_the_type_of_a_header(wound: Wound) -> None:
     sent = wound.case(lambda case: case.handlings)
     began = wound.began(sent.handlings[-1])
     headers = tuple(
-        (name, "int", "1") if kind == "bool" else (name, kind, text)
-        for name, kind, text in began.content.headers
+        (name, "int", "1") if kind == "bool" else (name, kind, text) for name, kind, text in began.content.headers
     )
     wound.change(began, content=began.content._replace(headers=headers))
 
@@ -290,9 +281,7 @@ def alter_a_dead_letter(wound: Wound) -> None:
 
 def bury_the_living(wound: Wound) -> None:
     case, handling = wound.handled_once()
-    wound.records.append(
-        Dead(queue=case.queue.queue, message_id=case.sent.message_id, content=handling.content)
-    )
+    wound.records.append(Dead(queue=case.queue.queue, message_id=case.sent.message_id, content=handling.content))
 
 
 def raise_the_dead(wound: Wound) -> None:
@@ -363,12 +352,8 @@ MUTANTS: Sequence[tuple[str, Callable[[Wound], None]]] = (
 )
 
 
-@pytest.mark.parametrize(
-    ("rule", "mutate"), MUTANTS, ids=lambda each: getattr(each, "__name__", each)
-)
-def test_what_is_broken_in_a_random_history_is_found(
-    rule: str, mutate: Callable[[Wound], None]
-) -> None:
+@pytest.mark.parametrize(("rule", "mutate"), MUTANTS, ids=lambda each: getattr(each, "__name__", each))
+def test_what_is_broken_in_a_random_history_is_found(rule: str, mutate: Callable[[Wound], None]) -> None:
     broken = 0
     for seed in range(60):
         wound = Wound.of(seed)

@@ -119,9 +119,7 @@ MISTAKES: dict[str, tuple[str, Callable[[Ledger], None]]] = {
 
 
 @pytest.mark.parametrize(("message", "mistake"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_of_the_suite_is_refused_where_it_is_made(
-    message: str, mistake: Callable[[Ledger], None]
-) -> None:
+def test_a_mistake_of_the_suite_is_refused_where_it_is_made(message: str, mistake: Callable[[Ledger], None]) -> None:
     ledger = Ledger()
     send(ledger, "a")
 

@@ -56,8 +56,7 @@ def _expires(case: Case, history: History) -> bool:
 
 def _in_gap(case: Case, history: History) -> bool:
     return case.queue.anonymous and any(
-        gap.queue == case.queue.queue and gap.began <= case.sent.at <= gap.ended
-        for gap in history.gaps
+        gap.queue == case.queue.queue and gap.began <= case.sent.at <= gap.ended for gap in history.gaps
     )
 
 
@@ -119,11 +118,7 @@ def expired(history: History) -> Iterator[Breach]:
 def _miscounted(history: History, queue: str) -> Iterator[Breach]:
     cases = [each for each in history.cases if each.queue.queue == queue]
     expiring = [case for case in cases if _expires(case, history)]
-    ids = tuple(
-        case.sent.message_id
-        for case in expiring
-        if case.outcome == "confirmed" and not case.settled
-    )
+    ids = tuple(case.sent.message_id for case in expiring if case.outcome == "confirmed" and not case.settled)
     counted = history.expired.get(queue, 0)
     unsure = any(case.outcome == "unknown" for case in expiring)
     if counted < len(ids) or (counted > len(ids) and not unsure):
@@ -134,11 +129,7 @@ def stopped(history: History) -> Iterator[Breach]:
     """Require that nothing begins at a consumer that has stopped, until it joins again."""
     tolerance = history.conditions.tolerance
     for stop in history.conditions.stops:
-        back = [
-            joined.at
-            for joined in history.joined
-            if joined.consumer == stop.consumer and joined.at >= stop.at
-        ]
+        back = [joined.at for joined in history.joined if joined.consumer == stop.consumer and joined.at >= stop.at]
         for handling in history.handlings:
             late = handling.start - stop.at
             if handling.consumer != stop.consumer or late <= tolerance:

@@ -41,9 +41,7 @@ class Conditions:
 
     def exposure(self, handling: Handling) -> Fault | None:
         """Return the first fault that it was in flight at, or was settled too shortly before."""
-        return self._fault(
-            handling.consumer, handling.start, handling.end + self.promises.settle_window
-        )
+        return self._fault(handling.consumer, handling.start, handling.end + self.promises.settle_window)
 
     def during(self, consumer: str, at: float) -> Fault | None:
         """Return the fault that touches the consumer at that time."""
@@ -70,8 +68,7 @@ class Conditions:
             (
                 fault
                 for fault in self.faults
-                if (fault.consumers is None or consumer in fault.consumers)
-                and self._meets(fault, since, until)
+                if (fault.consumers is None or consumer in fault.consumers) and self._meets(fault, since, until)
             ),
             None,
         )

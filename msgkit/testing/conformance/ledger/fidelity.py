@@ -63,9 +63,7 @@ def dead_letters(history: History) -> Iterator[Breach]:
         yield from _number(case, history, follows=case.name in followers)
         yield from _resurrected(case)
         for dead in case.dead:
-            kept = dead.content._replace(
-                subject=case.sent.content.subject, meta=case.sent.content.meta
-            )
+            kept = dead.content._replace(subject=case.sent.content.subject, meta=case.sent.content.meta)
             for difference in _differences(case.sent.content, kept):
                 yield Breach(f"{case.name} was dead-lettered altered: {difference}", case.ids)
 
@@ -84,9 +82,7 @@ def _followers(history: History) -> set[str]:
                 case.name
                 for case in cases
                 for sender, place in first.items()
-                if sender != case.sent.sender
-                or place < case.sent.sequence
-                or case.sent.due is not None
+                if sender != case.sent.sender or place < case.sent.sequence or case.sent.due is not None
             )
     return found
 
@@ -121,9 +117,7 @@ def _expected(case: Case, history: History, *, follows: bool) -> tuple[int, floa
 
 def _dies_unrejected(case: Case, history: History, *, follows: bool) -> bool:
     crashed = [handling for handling in case.handlings if handling.how == "none"]
-    if case.accepted and not (
-        history.conditions.promises.forks and _exposed(case.handlings, history)
-    ):
+    if case.accepted and not (history.conditions.promises.forks and _exposed(case.handlings, history)):
         return False
     return case.sent.poison or follows or _exposed(crashed, history) > 0
 

@@ -157,9 +157,7 @@ def _promises(promises: Sequence[Promises]) -> Promises:
     return promises[0] if promises else Promises()
 
 
-def _handlings(
-    began: Sequence[Began], ended: Sequence[Ended], queues: Mapping[str, Declared]
-) -> Sequence[Handling]:
+def _handlings(began: Sequence[Began], ended: Sequence[Ended], queues: Mapping[str, Declared]) -> Sequence[Handling]:
     handlings = {each.token: _begun(each) for each in began}
     for each in ended:
         handling = handlings[each.token]
@@ -224,14 +222,7 @@ def _by_message(records: Sequence[H]) -> Mapping[tuple[str, str], Sequence[H]]:
 def _times(records: Sequence[Record]) -> Iterator[float]:
     for record in records:
         match record:
-            case (
-                Attempted(at=at)
-                | Began(at=at)
-                | Ended(at=at)
-                | Expired(at=at)
-                | Joined(at=at)
-                | Stopped(at=at)
-            ):
+            case Attempted(at=at) | Began(at=at) | Ended(at=at) | Expired(at=at) | Joined(at=at) | Stopped(at=at):
                 yield at
             case Fault(began=began, ended=ended) | Gap(began=began, ended=ended):
                 yield began if ended is None else ended

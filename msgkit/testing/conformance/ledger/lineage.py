@@ -45,9 +45,7 @@ class _Copy:
     due: float = -inf
 
 
-def trace(
-    handlings: Sequence[Handling], queue: Declared, conditions: Conditions, *, resent: bool
-) -> Sequence[Step]:
+def trace(handlings: Sequence[Handling], queue: Declared, conditions: Conditions, *, resent: bool) -> Sequence[Step]:
     """Return a step for each delivery of one message to one queue, given in order of begin.
 
     :param resent: the broker may have any number of copies, because the publish is unknown
@@ -99,12 +97,7 @@ class _Tracer:
     def _forks(self, source: Handling | None) -> bool:
         """Tell whether the copy made to retry it and the original may both come."""
         # What is tried in place has no copy.
-        return (
-            self._promises.forks
-            and not self._in_place
-            and source is not None
-            and source.how == "retried"
-        )
+        return self._promises.forks and not self._in_place and source is not None and source.how == "retried"
 
     def _fits(self, copy: _Copy, handling: Handling) -> bool:
         lowest = 1 if self._forgotten(copy, handling) else copy.lowest
@@ -163,13 +156,9 @@ class _Tracer:
         if fault is not None:
             yield self._copy("fault", handling, handling.attempt, since=fault.began)
 
-    def _copy(
-        self, cause: Cause, source: Handling, attempt: int, *, since: float, due: float = -inf
-    ) -> _Copy:
+    def _copy(self, cause: Cause, source: Handling, attempt: int, *, since: float, due: float = -inf) -> _Copy:
         # A fault may undo a retry or keep it, and who counts deliveries counts a release too.
-        unsure = (cause == "fault" and source.how == "retried") or (
-            cause != "retry" and self._promises.overcounts
-        )
+        unsure = (cause == "fault" and source.how == "retried") or (cause != "retry" and self._promises.overcounts)
         return _Copy(
             cause=cause,
             source=source,

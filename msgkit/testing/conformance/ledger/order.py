@@ -2,13 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import count
 from math import inf
+from typing import Generic, TypeVar
 
 from msgkit.testing.conformance.ledger.conditions import Conditions, Handling
 from msgkit.testing.conformance.ledger.history import Breach, Case, History
 from msgkit.testing.conformance.ledger.lineage import Step
 
 __all__ = ["failover", "lanes", "order", "strict"]
+
+T = TypeVar("T")
 
 
 def order(history: History) -> Iterator[Breach]:
@@ -71,30 +76,42 @@ def lanes(history: History) -> Iterator[Breach]:
     what it takes away, and what it brings back may come between.
     """
     for queue, cases in history.lanes():
-        steps = sorted(
+        begun = sorted(
             ((step, case) for case in cases for step in case.steps),
             key=lambda pair: pair[0].handling.start,
         )
-        yield from _crowded(steps, history.conditions)
+        yield from _crowded(begun, history.conditions)
         if queue.ordered:
-            yield from _unheld(steps, history.conditions)
+            yield from _unheld(begun, history.conditions)
 
 
-def _crowded(steps: Sequence[tuple[Step, Case]], conditions: Conditions) -> Iterator[Breach]:
+class _Open(Generic[T]):
+    """What is open as time goes by: added with its end, and gone after that."""
+
+    def __init__(self) -> None:
+        self._ends: list[tuple[float, int, T]] = []
+        self._numbers = count()
+
+    def add(self, item: T, end: float) -> None:
+        heappush(self._ends, (end, next(self._numbers), item))
+
+    def at(self, time: float) -> Iterator[T]:
+        while self._ends and self._ends[0][0] <= time:
+            heappop(self._ends)
+        return (item for _, _, item in self._ends)
+
+
+def _crowded(begun: Sequence[tuple[Step, Case]], conditions: Conditions) -> Iterator[Breach]:
     """Yield what begins while another message of its lane is being handled."""
-    running: list[tuple[Handling, Case]] = []
-    for step, case in steps:
+    running = _Open[tuple[Handling, Case]]()
+    for step, case in begun:
         this = step.handling
-        running = [(other, its) for other, its in running if _runs(other, this.start, conditions)]
-        for other, its in running:
+        for other, its in running.at(this.start + conditions.tolerance):
             if its is not case and _excludes(other, this, case, conditions):
                 text = f"{case.name} began while {other.message_id} of its key was being handled"
                 yield Breach(f"{text}, {_where(other, this)}", (*case.ids, *its.ids))
-        running.append((this, case))
-
-
-def _runs(handling: Handling, at: float, conditions: Conditions) -> bool:
-    return conditions.live_until(handling) > at + conditions.tolerance
+                break
+        running.add((this, case), conditions.live_until(this))
 
 
 def _excludes(running: Handling, begun: Handling, case: Case, conditions: Conditions) -> bool:
@@ -115,31 +132,30 @@ def _where(other: Handling, this: Handling) -> str:
     return f"at {this.consumer} and {other.consumer}"
 
 
-def _unheld(steps: Sequence[tuple[Step, Case]], conditions: Conditions) -> Iterator[Breach]:
+def _unheld(begun: Sequence[tuple[Step, Case]], conditions: Conditions) -> Iterator[Breach]:
     """Yield what begins while another message of its lane waits to be handled again."""
-    waiting: list[Case] = []
+    waiting = _Open[Case]()
+    known: set[str] = set()
     brought_back: set[str] = set()
-    for step, case in steps:
+    for step, case in begun:
+        this = step.handling
         if step.excused:
             brought_back.add(case.name)
-        this = step.handling
-        waiting = [other for other in waiting if _settled_at(other) > this.start]
-        for other in waiting:
-            if (
-                other is not case
-                and case.name not in brought_back
-                and _holds(other, this, conditions)
-            ):
-                text = f"{case.name} began before {other.sent.message_id}, which held its lane,"
-                yield Breach(f"{text} was settled", (*case.ids, *other.ids))
-        if case not in waiting:
-            waiting.append(case)
+        if case.name not in brought_back:
+            for other in waiting.at(this.start + conditions.tolerance):
+                if other is not case and _holds(other, this, conditions):
+                    text = f"{case.name} began before {other.sent.message_id}, which held its lane,"
+                    yield Breach(f"{text} was settled", (*case.ids, *other.ids))
+                    break
+        if case.name not in known:
+            known.add(case.name)
+            waiting.add(case, _settled_at(case))
 
 
 def _holds(case: Case, begun: Handling, conditions: Conditions) -> bool:
     """Tell whether a message waits to be handled again, where this consumer can know of it."""
     before = [each for each in case.handlings if each.start <= begun.start]
-    if any(_runs(each, begun.start, conditions) for each in before):
+    if any(conditions.live_until(each) > begun.start + conditions.tolerance for each in before):
         return False
     return before[-1].consumer == begun.consumer or not _unaware(begun, conditions)
 
@@ -157,23 +173,18 @@ def failover(history: History) -> Iterator[Breach]:
     for queue in history.queues.values():
         if queue.ordered:
             mine = [each for each in history.handlings if each.queue == queue.queue]
-            yield from _both_active(mine, history)
+            yield from _both_active(mine, history.conditions)
 
 
-def _both_active(handlings: Sequence[Handling], history: History) -> Iterator[Breach]:
-    conditions = history.conditions
-    running: list[Handling] = []
+def _both_active(handlings: Sequence[Handling], conditions: Conditions) -> Iterator[Breach]:
+    active = _Open[Handling]()
     for this in handlings:
-        running = [other for other in running if _runs(other, this.start, conditions)]
-        for other in running:
-            if (
-                other.consumer != this.consumer
-                and not _unaware(this, conditions)
-                and not _same_lane(other, this)
-            ):
+        for other in active.at(this.start + conditions.tolerance):
+            if other.consumer != this.consumer and not _unaware(this, conditions) and not _same_lane(other, this):
                 text = f"{this.queue} was handled at {this.consumer} and {other.consumer} at once"
                 yield Breach(text, (this.message_id, other.message_id))
-        running.append(this)
+                break
+        active.add(this, conditions.live_until(this))
 
 
 def _same_lane(one: Handling, other: Handling) -> bool:

@@ -138,9 +138,7 @@ class Ledger:
 
     # -- handling
 
-    def began(
-        self, queue: str, consumer: str, message_id: str, attempt: int, at: float, content: Content
-    ) -> str:
+    def began(self, queue: str, consumer: str, message_id: str, attempt: int, at: float, content: Content) -> str:
         """Record that a handling begins, and return the token to end it with.
 
         :param consumer: one subscription of one process; restarted, it has another name

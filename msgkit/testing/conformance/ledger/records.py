@@ -248,19 +248,7 @@ class Gap:
 
 
 Record = (
-    Promises
-    | Declared
-    | Attempted
-    | Resolved
-    | Began
-    | Ended
-    | Fault
-    | Dead
-    | Expired
-    | Left
-    | Joined
-    | Stopped
-    | Gap
+    Promises | Declared | Attempted | Resolved | Began | Ended | Fault | Dead | Expired | Left | Joined | Stopped | Gap
 )
 
 _KINDS: Mapping[str, Callable[..., Record]] = {

@@ -76,11 +76,7 @@ class Report:
     @property
     def unknown(self) -> Mapping[str, int]:
         """How many copies of each unknown publish were seen."""
-        copies = {
-            message_id: 0
-            for message_id in self.history.sent
-            if self.history.outcome(message_id) == "unknown"
-        }
+        copies = {message_id: 0 for message_id in self.history.sent if self.history.outcome(message_id) == "unknown"}
         for case in self.history.cases:
             if case.outcome == "unknown":
                 copies[case.sent.message_id] += sum(step.verdict == "sent" for step in case.steps)
@@ -163,9 +159,5 @@ def judge(records: Sequence[Record], tolerance: float = 0.0) -> Report:
     :raises ValueError: if the records contradict each other, as no run can
     """
     history = read(records, tolerance)
-    findings = [
-        Finding(name, breach.message, breach.ids)
-        for name, rule in RULES.items()
-        for breach in rule(history)
-    ]
+    findings = [Finding(name, breach.message, breach.ids) for name, rule in RULES.items() for breach in rule(history)]
     return Report(tuple(findings), history)
