@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import random
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
@@ -15,9 +17,9 @@ from msgkit.deliveries.lanes import Lanes
 from msgkit.envelope import Envelope, Kind
 from msgkit.policy import Again, Backoff, Decision, GiveUp, decide
 from msgkit.settlement import ACCEPT, Accept, Settlement
-from msgkit.spi import Consumer, Dead, QueueSpec, RawDelivery, RawSettlement, Release, RetryCopy
+from msgkit.spi import Consumer, Dead, RawDelivery, RawSettlement, Release, RetryCopy, Subscription
 
-__all__ = ["Settling", "current"]
+__all__ = ["Settling", "Terms", "current"]
 
 logger = logging.getLogger("msgkit")
 
@@ -27,38 +29,47 @@ _ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 MAX_CRASHES = 10
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for all deliveries of a consumer."""
+
+    policy: Backoff
+    clock: Clock
+    counts: Counts
+    observer: Observer | None = None
+    #: Is credit given back as deliveries end? Who takes by hand asks for each one himself.
+    returns_credit: bool = True
+
+
 class Settling:
     """The unsettled deliveries of one consumer, and how each of them ends."""
 
-    def __init__(  # noqa: PLR0913 -- the parts it is put together from, each by its name
+    def __init__(
         self,
-        queue: QueueSpec,
-        *,
+        subscription: Subscription,
         consumer: Consumer,
         lanes: Lanes,
-        policy: Backoff,
-        clock: Clock,
-        max_in_flight: int,
+        terms: Terms,
+        *,
         on_ready: Callable[[], None],
-        counts: Counts,
-        observer: Observer | None,
     ) -> None:
-        self._queue = queue
+        self._queue = subscription.queue
         self._consumer = consumer
         self._lanes = lanes
-        self._policy = policy
-        self._clock = clock
+        self._policy = terms.policy
+        self._clock = terms.clock
         self._on_ready = on_ready
-        self._observer = observer
-        self._holds = bool(queue.ordered) and consumer.holds
-        self._gather_credit = max(1, max_in_flight // 4)
+        self._observer = terms.observer
+        self._holds = bool(self._queue.ordered) and consumer.holds
+        # Many at once, since each call may be a frame; but soon enough that the broker never waits.
+        self._enough_credit = max(1, subscription.max_in_flight // 4) if terms.returns_credit else sys.maxsize
         self._credit = 0
         self._timers: dict[RawDelivery, Timer] = {}
-        self._answers = Answers(queue.name, consumer, clock=clock, on_end=self._answered)
+        self._answers = Answers(self._queue.name, consumer, clock=self._clock, on_end=self._answered)
         self._abandoned: set[RawDelivery] = set()
         self._progress: asyncio.Event | None = None
         self._stopped = False
-        self.counts = counts
+        self.counts = terms.counts
         #: Delivered and not settled.
         self.held: set[RawDelivery] = set()
 
@@ -202,14 +213,14 @@ class Settling:
         self._credit += 1
         if not lane_is_free and self._lanes.done(raw) and not self._stopped:
             self._on_ready()
-        if self._credit >= self._gather_credit:
+        if self._credit >= self._enough_credit:
             self.give_credit()
         if self._progress is not None:
             self._progress.set()
             self._progress = None
 
     def give_credit(self) -> None:
-        """Tell the broker how many more it may send; many at once, since each call may be a frame."""
+        """Tell the broker how many more it may send."""
         if self._credit and not self._stopped:
             credit, self._credit = self._credit, 0
             self._consumer.credit(credit)

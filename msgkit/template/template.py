@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Self, TypeVar, Union, Unpack, cast
+from typing import Any, Self, TypeVar, Union, Unpack, cast
 
 from msgkit.clock import SYSTEM, Clock
 from msgkit.envelope import Envelope, Receipt
@@ -16,10 +16,11 @@ from msgkit.errors import (
     UnsupportedCapability,
 )
 from msgkit.interception import SendInterceptor
-from msgkit.message import Delivery, Message, SendOptions, check_send_options
+from msgkit.message import Delivery, Message, SendOptions
 from msgkit.settings import Settings
 from msgkit.spi import Browsable, Native, Power, TwoPhase
 from msgkit.template.confirming import DEFAULT_TIMEOUT, confirmed
+from msgkit.template.handle import Handle
 from msgkit.template.pipeline import BoundedPipeline
 from msgkit.template.receiving import Receiver
 from msgkit.template.requesting import check_answer
@@ -29,7 +30,7 @@ from msgkit.template.transacting import HalfSent, TransactionSender, enlist
 from msgkit.topology import Destination, Queue
 from msgkit.values import Seconds, at_least_zero
 
-__all__ = ["Handle", "MessageTemplate", "payload_type"]
+__all__ = ["MessageTemplate", "payload_type"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -164,7 +165,7 @@ class MessageTemplate(Sender):
             futures = [await pipeline.send_envelope(outgoing, envelope, _timeout(options)) for envelope in envelopes]
         return [future.result() for future in futures]
 
-    def to(self, destination: Destination[T], /, **options: Unpack[SendOptions]) -> "Handle[T]":
+    def to(self, destination: Destination[T], /, **options: Unpack[SendOptions]) -> Handle[T]:
         """Return a handle that sends to one destination, with options that hold for all."""
         return Handle(self, destination, options)
 
@@ -339,27 +340,6 @@ class MessageTemplate(Sender):
             raise UnsupportedCapability(msg)
         async with link.binding.native(kind) as lent:
             yield lent
-
-
-class Handle(Generic[T]):
-    """Sends to one destination, with options that hold for all; those of a call go before them."""
-
-    __slots__ = ("_destination", "_options", "_template")
-
-    def __init__(self, template: MessageTemplate, destination: Destination[T], options: SendOptions) -> None:
-        check_send_options(options, f"to({destination})")
-        self._template = template
-        self._destination = destination
-        self._options = options
-
-    def _with(self, options: SendOptions) -> SendOptions:
-        return {**self._options, **options}
-
-    async def send(self, payload: T | Message[T], /, **options: Unpack[SendOptions]) -> Receipt:
-        return await self._template.send(self._destination, payload, **self._with(options))
-
-    async def request(self, payload: T | Message[T], reply: type[R], /, **options: Unpack[SendOptions]) -> R:
-        return await self._template.request(self._destination, payload, reply, **self._with(options))
 
 
 def payload_type(queue: Queue[Any]) -> Any:

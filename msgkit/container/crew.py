@@ -1,0 +1,167 @@
+"""The workers of one queue: as many as there is work for, up to its concurrency."""
+
+import asyncio
+import logging
+
+from msgkit.clock import Clock
+from msgkit.container.handling import Handling
+from msgkit.container.options import ConsumerOptions
+from msgkit.container.worker import Watchdog, Worker
+from msgkit.deliveries import Lanes, Settling
+from msgkit.listener import Batch
+from msgkit.spi import RawDelivery
+
+__all__ = ["Crew"]
+
+logger = logging.getLogger("msgkit")
+
+#: How long a cancelled handler may take to give way before it is left behind.
+_GIVE_WAY = 2.0
+
+
+class Crew:
+    """Takes what is ready and handles it, while it is open."""
+
+    def __init__(self, queue: str, options: ConsumerOptions, *, lanes: Lanes, clock: Clock, can_cancel: bool) -> None:
+        self.is_open = False
+        #: How many deliveries wait for their batch to be full, or for its time.
+        self.gathering = 0
+        self._queue = queue
+        self._options = options
+        self._lanes = lanes
+        self._clock = clock
+        # Threads cannot be cancelled: their handlers are waited for, whatever happens.
+        self._can_cancel = can_cancel
+        self._workers: list[Worker] = []
+        self._idle: list[Worker] = []
+        self._at_work: tuple[Handling, Settling] | None = None
+        self.watchdog = Watchdog(self._workers, clock=clock, overrun=self._overrun)
+
+    def open(self, handling: Handling, settling: Settling) -> None:
+        """Begin to handle what is ready."""
+        self._at_work = handling, settling
+        self.is_open = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Have as many at work as there is work."""
+        wanted = len(self._lanes.ready)
+        if not self.is_open:
+            return
+        while wanted and self._idle:
+            self._idle.pop().wake()
+            wanted -= 1
+        work = self._singly if self._options.batch is None else self._in_batches
+        while wanted and len(self._workers) < self._options.concurrency:
+            self._workers.append(Worker(work, f"msgkit:{self._queue}:{len(self._workers)}"))
+            wanted -= 1
+
+    async def close(self, deadline: float) -> None:
+        """Begin nothing more, and wait for what runs; when time is up, cancel what can be cancelled."""
+        self.is_open = False
+        for worker in self._workers:
+            worker.wake()
+        tasks = {worker.task: worker for worker in self._workers}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=deadline)
+            for task in late:
+                logger.warning("%r: a handler did not finish within %g s", self._queue, deadline)
+                tasks[task].interrupt("stop")
+            if late:
+                await asyncio.wait(late, timeout=_GIVE_WAY)
+        self._workers.clear()
+        self._idle.clear()
+        self.watchdog.stop()
+
+    # -- what is at hand
+
+    @property
+    def running(self) -> set[RawDelivery]:
+        """What handlers have at hand."""
+        return {raw for worker in self._workers for raw in worker.raws}
+
+    def holds_caller(self) -> bool:
+        """Is it one of the crew who asks?"""
+        return asyncio.current_task() in {worker.task for worker in self._workers}
+
+    def extend(self, raw: RawDelivery, seconds: float) -> None:
+        """Give the handler of a delivery so much time from now on."""
+        for worker in self._workers:
+            if raw in worker.raws:
+                self.watchdog.watch(worker, seconds)
+
+    def interrupt_lost(self) -> None:
+        """Cancel the handlers of what is another's now."""
+        if self._can_cancel:
+            for worker in self._workers:
+                if all(raw.lost for raw in worker.raws):
+                    worker.interrupt("lost")
+
+    def _overrun(self, worker: Worker) -> None:
+        if self._can_cancel:
+            worker.interrupt("timeout")
+        else:
+            ids = ", ".join(raw.envelope.message_id for raw in worker.raws)
+            text = "%r: the handler of %s takes longer than its timeout; a thread cannot be stopped"
+            logger.error(text, self._queue, ids)
+
+    # -- the work
+
+    async def _singly(self, worker: Worker) -> None:
+        handling, settling = self._tools()
+        ready = self._lanes.ready
+        while self.is_open:
+            while ready and self.is_open:
+                await handling.one(worker, ready.popleft())
+            settling.give_credit()
+            await self._rest(worker)
+
+    async def _in_batches(self, worker: Worker) -> None:
+        handling, settling = self._tools()
+        batch = self._options.batch
+        while self.is_open and batch is not None:
+            raws = await self._gather(worker, batch)
+            if raws:
+                await handling.batch(worker, raws)
+            settling.give_credit()
+
+    async def _gather(self, worker: Worker, batch: Batch) -> list[RawDelivery]:
+        """Return a full batch, or what came within its time; nothing when closed meanwhile."""
+        ready = self._lanes.ready
+        raws: list[RawDelivery] = []
+        while self.is_open and not ready:
+            await self._rest(worker)
+        full = self._clock.now() + batch.within
+        while self.is_open and len(raws) < batch.size:
+            if ready:
+                raws.append(ready.popleft())
+            elif (left := full - self._clock.now()) > 0:
+                await self._wait_for_more(worker, left, len(raws))
+            else:
+                break
+        if not self.is_open:
+            # Whoever opens again finds them where they were.
+            ready.extendleft(reversed(raws))
+            return []
+        return raws
+
+    async def _wait_for_more(self, worker: Worker, seconds: float, gathered: int) -> None:
+        timer = self._clock.call_later(seconds, worker.wake)
+        self.gathering += gathered
+        await self._rest(worker)
+        self.gathering -= gathered
+        timer.cancel()
+        if worker in self._idle:
+            self._idle.remove(worker)
+
+    async def _rest(self, worker: Worker) -> None:
+        """Wait for work; at once when there is some, or none any more."""
+        if not self._lanes.ready and self.is_open:
+            self._idle.append(worker)
+            await worker.idle()
+
+    def _tools(self) -> tuple[Handling, Settling]:
+        if self._at_work is None:
+            msg = f"the crew of {self._queue!r} was not opened"
+            raise RuntimeError(msg)
+        return self._at_work
