@@ -122,7 +122,7 @@ def listener(
     if batch is not None and (send_to is not None or settle == "later"):
         msg = f"@listener({queue}): a batch is settled on return and answers nobody; leave out send_to= and settle="
         raise ConfigurationError(msg)
-    check_options(options, f"@listener({queue})")
+    _check_options(options, f"@listener({queue})")
     spec = ListenerSpec(queue=queue, batch=batch, settle=settle, send_to=send_to, options=options)
 
     def mark(function: F) -> F:
@@ -152,7 +152,7 @@ class Listeners:
     __slots__ = ("defaults", "items")
 
     def __init__(self, *items: object, **defaults: Unpack[ListenerOptions]) -> None:
-        check_options(defaults, "Listeners()")
+        _check_options(defaults, "Listeners()")
         self.items = items
         self.defaults = MappingProxyType(dict(defaults))
 
@@ -160,7 +160,7 @@ class Listeners:
         return f"Listeners({len(self.items)} items)"
 
 
-def check_options(options: ListenerOptions, where: str) -> None:
+def _check_options(options: ListenerOptions, where: str) -> None:
     """Refuse options that cannot work, naming where they stand."""
     for name in options:
         if name not in ListenerOptions.__annotations__:

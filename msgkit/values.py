@@ -10,6 +10,8 @@ from msgkit.errors import ConfigurationError, InvalidMessage
 __all__ = [
     "MAX_BODY",
     "MAX_HEADERS",
+    "MAX_NAME",
+    "MAX_TEXT",
     "HeaderValue",
     "Headers",
     "Option",

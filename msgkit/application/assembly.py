@@ -75,7 +75,7 @@ def _assemble(
     options = consumer_options(queue, listeners, settings.queue(queue.name))
     signatures = [read_signature(bound, resources) for bound in listeners]
     executor = None
-    if not all(is_async(bound) for bound in listeners):
+    if not all(_is_async(bound) for bound in listeners):
         executor = ThreadPoolExecutor(options.concurrency, thread_name_prefix=f"msgkit:{queue.name}")
     handlers = [
         _handler(bound, signature, queue, conversion, outlet, interceptors, executor)
@@ -104,11 +104,11 @@ def _handler(
         decode=conversion.decoder(signature.payload, queue.converter),
         outlet=outlet,
         interceptors=(*interceptors, *own),
-        executor=None if is_async(bound) else executor,
+        executor=None if _is_async(bound) else executor,
     )
 
 
-def is_async(bound: BoundListener) -> bool:
+def _is_async(bound: BoundListener) -> bool:
     """Does calling it return at once, with something to await?"""
     handler = bound.handler
     plain: object = inspect.unwrap(getattr(handler, "__func__", handler))

@@ -26,7 +26,7 @@ logger = logging.getLogger("msgkit")
 _ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 #: How many consumers may die with a message before it is taken for the cause.
-MAX_CRASHES = 10
+_MAX_CRASHES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Settling:
         if raw.follows is not None:
             self.give_up(raw, envelope, GiveUp(f"follows the dead letter {raw.follows}"))
             return False
-        if raw.crashes >= MAX_CRASHES:
+        if raw.crashes >= _MAX_CRASHES:
             self.give_up(raw, envelope, GiveUp("crash-loop"))
             return False
         return True

@@ -17,7 +17,7 @@ from msgkit.settlement import ACCEPT, Accept, Reject, Retry, Settlement
 
 __all__ = ["Handler", "Outlet"]
 
-Decode = Callable[[Envelope], Any]
+_Decode = Callable[[Envelope], Any]
 _HandleOne = Callable[[Envelope, Settler, object, list[Message[Any]] | None], Coroutine[Any, Any, Settlement]]
 
 
@@ -37,7 +37,7 @@ class Handler:
         bound: BoundListener,
         signature: Signature,
         *,
-        decode: Decode,
+        decode: _Decode,
         outlet: Outlet,
         interceptors: Sequence[HandleInterceptor] = (),
         executor: Executor | None = None,

@@ -28,7 +28,7 @@ from msgkit.settings.naming import (
 __all__ = ["DEFAULT_SECRETS_DIR", "read"]
 
 DEFAULT_SECRETS_DIR = "/run/secrets"
-TEST_PREFIX = "MSGKIT_TEST_"
+_TEST_PREFIX = "MSGKIT_TEST_"
 _SETTINGS_FILE = "msgkit.toml"
 _PROJECT_FILE = "pyproject.toml"
 _SERVICE_LINK = re.compile(
@@ -59,7 +59,7 @@ def _ours(variables: Iterable[tuple[str, str | None]], where: str) -> Mapping[st
     for spelled, text in variables:
         name = spelled.upper()
         # What is for tests is read by them, and by nothing that runs in production.
-        if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX):
+        if not name.startswith(PREFIX) or name.startswith(_TEST_PREFIX):
             continue
         if name in ours:
             raise ConfigurationError(f"{name} is set twice in {where}, in upper and lower case")

@@ -3,13 +3,16 @@
 import asyncio
 import logging
 from asyncio import Future
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from msgkit.brokers import Link
+from msgkit.clock import Clock
 from msgkit.envelope import Envelope
-from msgkit.errors import ConfigurationError, RemoteError, RequestUnknown
+from msgkit.errors import ConfigurationError, RemoteError, RequestTimeout, RequestUnknown, SendUnknown
 from msgkit.spi import Down, Event, Power, Replies
 
-__all__ = ["ERROR_HEADER", "REASON_HEADER", "Requester", "check_answer"]
+__all__ = ["ERROR_HEADER", "REASON_HEADER", "Requester"]
 
 logger = logging.getLogger("msgkit")
 
@@ -47,16 +50,40 @@ class Requester:
         waiting.append(cls(link, address))
         return waiting[0]
 
-    def expect(self, correlation_id: str) -> "Future[Envelope]":
+    async def ask(
+        self, plain: Envelope, send: Callable[[Envelope], Awaitable[None]], *, timeout: float, clock: Clock
+    ) -> Envelope:
+        """Send a request, and return the first answer.
+
+        :raises RequestTimeout: when none came in time
+        :raises RequestUnknown: when the connection was lost: it may have been handled
+        :raises RemoteError: when the answer is that the handler failed
+        """
+        correlation = plain.correlation_id or plain.message_id
+        request = plain._replace(
+            reply_to=self.address,
+            correlation_id=correlation,
+            expires_at=clock.now() + timeout + (plain.delay or 0.0),
+        )
+        answer = self._expect(correlation)
+        timer = clock.call_later(timeout, partial(_time_out, answer, request, timeout))
+        try:
+            await send(request)
+            return _checked(await answer)
+        except SendUnknown as error:
+            msg = f"request {request.message_id} to {request.destination!r} may have been sent: {error}"
+            raise RequestUnknown(msg) from error
+        finally:
+            timer.cancel()
+            self._pending.pop(correlation, None)
+
+    def _expect(self, correlation_id: str) -> "Future[Envelope]":
         if correlation_id in self._pending:
             msg = f"a request with correlation_id {correlation_id!r} is waiting for its answer already"
             raise ConfigurationError(msg)
         future: Future[Envelope] = asyncio.get_running_loop().create_future()
         self._pending[correlation_id] = future
         return future
-
-    def forget(self, correlation_id: str) -> None:
-        self._pending.pop(correlation_id, None)
 
     def on_reply(self, envelope: Envelope) -> None:
         future = self._pending.pop(envelope.correlation_id or "", None)
@@ -81,7 +108,7 @@ class Requester:
                 future.set_exception(RequestUnknown(why))
 
 
-def check_answer(envelope: Envelope) -> Envelope:
+def _checked(envelope: Envelope) -> Envelope:
     """Return an answer that is one.
 
     :raises RemoteError: when it says that the handler failed
@@ -90,3 +117,9 @@ def check_answer(envelope: Envelope) -> Envelope:
     if error is not None:
         raise RemoteError(str(error), str(envelope.headers.get(REASON_HEADER, "")))
     return envelope
+
+
+def _time_out(answer: "Future[Envelope]", request: Envelope, timeout: float) -> None:
+    if not answer.done():
+        msg = f"no answer to request {request.message_id} to {request.destination!r} within {timeout:g} s"
+        answer.set_exception(RequestTimeout(msg))

@@ -1,6 +1,5 @@
 """The template: every way of sending, and of taking by hand, over all brokers of the settings."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar, Union, Unpack, cast
@@ -10,9 +9,6 @@ from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import (
     Closed,
     ConfigurationError,
-    RequestTimeout,
-    RequestUnknown,
-    SendUnknown,
     UnsupportedCapability,
 )
 from msgkit.interception import SendInterceptor
@@ -23,7 +19,6 @@ from msgkit.template.confirming import DEFAULT_TIMEOUT, confirmed
 from msgkit.template.handle import Handle
 from msgkit.template.pipeline import BoundedPipeline
 from msgkit.template.receiving import Receiver
-from msgkit.template.requesting import check_answer
 from msgkit.template.sender import Prepared, Sender
 from msgkit.template.session import Session
 from msgkit.template.transacting import HalfSent, TransactionSender, enlist
@@ -207,24 +202,11 @@ class MessageTemplate(Sender):
         outgoing = await session.prepare(to)
         requester = await session.requester(outgoing.link, f"request({to})")
         timeout = _timeout(options)
-        plain = outgoing.envelope(payload, options)
-        correlation = plain.correlation_id or plain.message_id
-        envelope = plain._replace(
-            reply_to=requester.address,
-            correlation_id=correlation,
-            expires_at=session.clock.now() + timeout + (plain.delay or 0.0),
-        )
-        future = requester.expect(correlation)
-        timer = session.clock.call_later(timeout, lambda: _time_out(future, envelope, timeout))
-        try:
-            await session.send(outgoing, envelope, timeout)
-            answer = check_answer(await future)
-        except SendUnknown as error:
-            msg = f"request {envelope.message_id} to {to} may have been sent: {error}"
-            raise RequestUnknown(msg) from error
-        finally:
-            timer.cancel()
-            requester.forget(correlation)
+
+        async def send(request: Envelope) -> None:
+            await session.send(outgoing, request, timeout)
+
+        answer = await requester.ask(outgoing.envelope(payload, options), send, timeout=timeout, clock=session.clock)
         return cast("R", session.conversion.decoder(reply, to.converter)(answer))
 
     @asynccontextmanager
@@ -238,13 +220,14 @@ class MessageTemplate(Sender):
         session = await self.session()
         link = await session.links.get(broker)
         link.capabilities.require(Power.TRANSACTION, "transaction()")
+        enlisted = None if source is None else enlist(source)
         transaction = await TransactionSender.begin(session, link)
         try:
             yield transaction
         except BaseException:
             await transaction.abort()
             raise
-        await transaction.commit(None if source is None else enlist(source))
+        await transaction.commit(enlisted)
 
     @asynccontextmanager
     async def prepare(
@@ -351,9 +334,3 @@ def payload_type(queue: Queue[Any]) -> Any:
 
 def _timeout(options: SendOptions) -> float:
     return at_least_zero(options["timeout"], "timeout=") if "timeout" in options else DEFAULT_TIMEOUT
-
-
-def _time_out(future: "asyncio.Future[Envelope]", request: Envelope, timeout: float) -> None:
-    if not future.done():
-        msg = f"no answer to request {request.message_id} to {request.destination!r} within {timeout:g} s"
-        future.set_exception(RequestTimeout(msg))
