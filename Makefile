@@ -9,6 +9,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 EXTRAS := di,testing,bench,dev
 CODE := $(wildcard msgkit bindings converters tests samples benchmarks tools)
+# Most tests wait for something most of their time, so a few more run at once than there are processors.
+WORKERS := 3
 # More for pytest or for the benchmarks: make test ARGS="-k settlement"
 ARGS :=
 
@@ -27,7 +29,7 @@ demo: $(VENV)/.package ## a service with its orders, on the embedded broker
 	@MSGKIT_URL=memory:// $(PY) -m samples.orders
 
 test: $(VENV)/.suite ## all tests; ALL_PYTHONS=1: the embedded part on each Python found, too
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 ifeq ($(ALL_PYTHONS),1)
 	@here=$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	for version in $$(tools/venv --list); do \
@@ -37,7 +39,7 @@ endif
 
 embedded-%: .venv-%/.suite
 	@echo "the embedded part on Python $*"
-	@.venv-$*/bin/python -m pytest -m "not broker" $(ARGS)
+	@.venv-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not broker" $(ARGS)
 
 check: lint types layers honest ## the gate: style, types, layers, what is public, the docs' blocks
 
