@@ -37,7 +37,7 @@ class RouteSpec:
     exchange: str
     kind: ExchangeKind = "topic"
     subject: str = "#"
-    headers: Headers = field(default_factory=lambda: NO_HEADERS)
+    headers: Headers = field(default_factory=lambda: NO_HEADERS, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
