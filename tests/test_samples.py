@@ -43,7 +43,7 @@ def promised(sample: str) -> str:
     return page.split("prints\n\n```\n")[1].split("```")[0]
 
 
-@pytest.mark.parametrize("sample", ["quickstart", "dependency_injection"])
+@pytest.mark.parametrize("sample", ["quickstart", "dependency_injection", "shelf"])
 def test_a_sample_prints_what_its_page_says_and_nothing_else(sample: str) -> None:
     ran = run(sample)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, promised(sample), "")
@@ -58,7 +58,7 @@ def test_the_story_of_the_shop_ends_well() -> None:
 
 def test_every_sample_has_a_page_and_is_run_here() -> None:
     samples = {main.parent.name for main in SAMPLES.glob("*/__main__.py")}
-    assert samples == {"quickstart", "orders", "dependency_injection", "web"}
+    assert samples == {"quickstart", "orders", "dependency_injection", "web", "shelf"}
     assert all((SAMPLES / sample / "README.md").is_file() for sample in samples)
 
 

@@ -16,6 +16,4 @@ class Container(containers.DeclarativeContainer):
     template = providers.Singleton(MessageTemplate, settings=settings)
     ledger = providers.Singleton(Ledger)
     billing = providers.Singleton(Billing, messages=template, tax=20)
-    app = providers.Singleton(
-        Application, listeners=providers.List(billing, archive), template=template
-    )
+    app = providers.Singleton(Application, listeners=providers.List(billing, archive), template=template)

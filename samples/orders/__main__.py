@@ -19,9 +19,7 @@ SERVICES = ["billing", "stock", "mail"]
 async def main() -> None:
     settings = Settings.load()
     bank, journal = Bank(), Journal()
-    app = Application(
-        [Billing(bank, journal), Stock(journal), Mail(journal), Quotes()], settings=settings
-    )
+    app = Application([Billing(bank, journal), Stock(journal), Mail(journal), Quotes()], settings=settings)
     prologue(settings)
     async with app:
         await a_question_and_its_answer(app.template)
@@ -72,9 +70,7 @@ async def one_order_and_three_who_react(template: MessageTemplate, journal: Jour
         )
     )
 
-    say(
-        "Customer 18, in Asia, places order 2. The stock is not asked: its queue takes 'placed.eu'."
-    )
+    say("Customer 18, in Asia, places order 2. The stock is not asked: its queue takes 'placed.eu'.")
     await template.send(orders, OrderPlaced("2", "18", "asia", 150))
     tell(
         expect_told(
