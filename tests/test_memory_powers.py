@@ -122,6 +122,18 @@ async def test_a_transaction_with_one_impossible_message_stores_nothing() -> Non
         assert await bench.depth(JOBS) == Depth(ready=0, unsettled=1)
 
 
+async def test_a_transaction_whose_queue_has_gone_meanwhile_stores_nothing() -> None:
+    async with Bench.open() as bench:
+        await bench.declare(JOBS, OUT)
+        transaction = await bench.binding.begin()
+        await transaction.send(message("1", "out"))
+        await transaction.send(message("2", "jobs"))
+        bench.broker.content.drop_queue(bench.broker.content.queues["jobs"])
+        with pytest.raises(Unroutable):
+            await transaction.commit([])
+        assert (await bench.depth(OUT)).ready == 0
+
+
 @pytest.mark.parametrize("stored", [True, False])
 async def test_a_commit_whose_answer_is_lost_is_there_whole_or_not_at_all(
     stored: bool,  # noqa: FBT001 -- a parameter of the test

@@ -235,6 +235,16 @@ async def test_one_message_of_a_key_is_in_flight_and_other_keys_go_on() -> None:
         assert "a2" in first.bodies + second.bodies
 
 
+async def test_a_lanes_next_message_comes_before_younger_ones_of_other_lanes() -> None:
+    async with Bench.open() as bench:
+        await bench.declare(ORDERED)
+        for body in ("a1", "a2", "b1", "b2", "c1"):
+            await bench.send(body, key=body[0])
+        sink = await bench.consume(ORDERED, credit=1, settle=ACCEPT)
+        await sink.has(5)
+        assert sink.bodies == ["a1", "a2", "b1", "b2", "c1"]
+
+
 async def test_a_retry_holds_its_lane_and_no_other() -> None:
     async with Bench.open() as bench:
         await bench.declare(ORDERED)

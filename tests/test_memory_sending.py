@@ -51,6 +51,11 @@ async def test_a_failed_send_leaves_no_cycle_behind() -> None:
         error = failed.exception()
         assert error is not None
         assert error.__traceback__ is None
+        # The same by the way that is taken while faults are about.
+        bench.broker.faults.refuse(1)
+        error = bench.binding.send(message()).exception()
+        assert error is not None
+        assert error.__traceback__ is None
 
 
 async def test_what_is_sent_while_disconnected_waits_in_order_and_is_stored_once_back() -> None:
@@ -139,6 +144,19 @@ async def test_what_was_written_when_the_connection_was_lost_is_unknown() -> Non
             await sent
         bench.broker.faults.resume()
         await waiting
+
+
+async def test_a_question_under_way_when_the_connection_was_lost_is_asked_again() -> None:
+    async with Bench.open() as bench:
+        await bench.declare(JOBS)
+        await bench.send()
+        bench.broker.faults.pause()
+        asked = asyncio.ensure_future(bench.depth(JOBS))
+        await turns()
+        bench.broker.faults.disconnect()
+        bench.broker.faults.resume()
+        async with asyncio.timeout(5):
+            assert (await asked).ready == 1
 
 
 async def test_writable_waits_while_sends_pile_up() -> None:

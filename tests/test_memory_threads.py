@@ -111,6 +111,21 @@ def test_a_client_whose_loop_was_closed_without_goodbye_counts_as_crashed() -> N
     Broker.forget(url)
 
 
+def test_a_client_without_consumers_whose_loop_was_closed_is_forgotten() -> None:
+    url = "memory://abandoned-sender"
+
+    async def leave_without_a_word() -> None:
+        bench = Bench(MemoryBinding(BindingOptions(url=url)))
+        await bench.binding.connect(bench.events.append)
+
+    asyncio.run(leave_without_a_word())
+    broker = Broker.at(url)
+    assert len(broker.clients) == 1
+    broker.faults.disconnect()
+    assert len(broker.clients) == 0
+    Broker.forget(url)
+
+
 def test_a_loop_that_is_busy_keeps_nobody_else_waiting() -> None:
     url = "memory://busy-loop"
     ready, done = threading.Event(), threading.Event()

@@ -126,6 +126,15 @@ async def test_a_lane_of_expired_messages_is_passed_over(bench: Bench, clock: Vi
     assert bench.broker.expired()["ordered"] == 3000
 
 
+async def test_a_shorter_delay_is_not_kept_waiting_by_a_longer_one(bench: Bench, clock: VirtualClock) -> None:
+    sink = await bench.consume(JOBS)
+    await bench.send("long", delay=10.0)
+    await turns()
+    await bench.send("short", delay=1.0)
+    await pass_time(clock, 1)
+    assert sink.bodies == ["short"]
+
+
 class CountingClock(VirtualClock):
     def __init__(self) -> None:
         super().__init__()
