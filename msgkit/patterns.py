@@ -1,7 +1,7 @@
 """Subjects and their patterns: words between dots, `*` one word, `#` any number, as in AMQP."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from msgkit.errors import ConfigurationError
@@ -9,6 +9,7 @@ from msgkit.errors import ConfigurationError
 __all__ = ["MATCH_ALL", "compile_pattern"]
 
 MATCH_ALL = "#"
+_ANY_WORDS = r"(?:[^.]*\.)*"
 
 
 @lru_cache(maxsize=4096)
@@ -21,13 +22,13 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
         if len(word) > 1 and ("*" in word or "#" in word):
             msg = f"the pattern {pattern!r} mixes a wildcard with letters in {word!r}; a wildcard is a whole word"
             raise ConfigurationError(msg)
+    if set(words) == {"#"}:
+        return _anything
     if "*" not in words and "#" not in words:
         return pattern.__eq__
-    matches = re.compile(_expression(words), re.DOTALL).fullmatch
-    if set(words) == {"#"}:
-        return lambda subject: matches(subject) is not None
-    # A subject without any text has no words at all, as in AMQP: no `*` takes it.
-    return lambda subject: subject != "" and matches(subject) is not None
+    matches = re.compile(_expression(words)).fullmatch
+    # Every word ends with a dot; a subject without any text has no words at all, as in AMQP.
+    return lambda subject: matches(subject and f"{subject}.") is not None
 
 
 def _anything(_: str) -> bool:
@@ -35,20 +36,28 @@ def _anything(_: str) -> bool:
 
 
 def _expression(words: list[str]) -> str:
-    """Translate word by word; `#` takes its dot with it when it stands for nothing.
+    """Translate what stands between the `#`s, piece by piece.
 
-    Runs of `#` are one, so that a pattern cannot make the matching explode.
+    A piece between two of them is best where it is found first, so that what was found is never
+    looked at again (`?>`): a pattern cannot make the matching explode.
     """
-    merged = [word for place, word in enumerate(words) if word != "#" or place == 0 or words[place - 1] != "#"]
-    parts: list[str] = []
-    for place, word in enumerate(merged):
-        last = place == len(merged) - 1
-        if word != "#":
-            parts.append(
-                (r"[^.]*" if word == "*" else re.escape(word)) + ("" if last or merged[place + 1 :] == ["#"] else r"\.")
-            )
-        elif last:
-            parts.append(r"(?:\..*)?" if place else r".*")
+    first, *others = [_piece(words) for words in _between_hashes(words)]
+    if not others:
+        return first
+    *inner, last = others
+    return first + "".join(rf"(?>{_ANY_WORDS}?{piece})" for piece in inner) + _ANY_WORDS + last
+
+
+def _between_hashes(words: list[str]) -> Iterator[list[str]]:
+    piece: list[str] = []
+    for word in words:
+        if word == "#":
+            yield piece
+            piece = []
         else:
-            parts.append(r"(?:[^.]*\.)*")
-    return "".join(parts)
+            piece.append(word)
+    yield piece
+
+
+def _piece(words: list[str]) -> str:
+    return "".join((r"[^.]*" if word == "*" else re.escape(word)) + r"\." for word in words)
