@@ -16,6 +16,9 @@ from msgkit.values import Headers, at_least_zero, check_body, check_headers, che
 
 __all__ = ["Outgoing", "no_destination"]
 
+#: Types may be made while a program runs: they may not fill the memory.
+_MOST_TYPES = 64
+
 
 class Outgoing:
     """One destination, ready to be sent to."""
@@ -32,8 +35,10 @@ class Outgoing:
         self.link = link
         self.write = link.binding.send
         self._destination = destination
+        self._declared_name = destination.name
         self._name = naming.name(destination)
         self._where = f"send({destination})"
+        self._the_key, self._the_subject = f"the key for {destination}", f"the subject for {destination}"
         self._types = destination.types
         self._converter = destination.converter
         self._conversion = conversion
@@ -48,16 +53,13 @@ class Outgoing:
 
     def envelope(self, given: object, options: SendOptions) -> Envelope:
         """Return what is sent; everything that is wrong with it is raised here, before any I/O."""
-        if _is_message(given):
-            payload, options = _unwrapped(given, options)
-        else:
-            payload = given
-        kind = payload_kind(payload, self._types, self._destination.name)
-        encoder = self._encoders.get(kind)
+        payload, encoder = given, self._encoders.get(type(given))
         if encoder is None or "content_type" in options:
-            encoder = self._encoder(kind, options)
+            if _is_message(given):
+                payload, options = _unwrapped(given, options)
+            encoder = self._encoder(payload, options)
         body = encoder.encode(payload)
-        check_body(body, self._destination.name)
+        check_body(body, self._declared_name)
         if options:
             return self._with_options(payload, body, encoder, options)
         return Envelope(
@@ -73,20 +75,22 @@ class Outgoing:
             self._now(),
         )
 
-    def _encoder(self, kind: Any, options: SendOptions) -> Encoder:
+    def _encoder(self, payload: Any, options: SendOptions) -> Encoder:
+        """Find how a payload is written; a class that is taken once always is, so that it is remembered."""
+        kind = payload_kind(payload, self._types, self._declared_name)
         encoder = self._conversion.encoder(kind, self._converter, options.get("content_type"))
-        if "content_type" not in options and len(self._encoders) < 64:  # noqa: PLR2004 -- types may be made at run time
+        if kind is type(payload) and "content_type" not in options and len(self._encoders) < _MOST_TYPES:
             self._encoders[kind] = encoder
         return encoder
 
     def _key_of(self, payload: Any) -> str | None:
-        return None if self._key is None else check_text(self._key(payload), f"the key for {self._destination}")
+        return None if self._key is None else check_text(self._key(payload), self._the_key)
 
     def _subject_of(self, payload: Any) -> str | None:
         subject = self._subject
         if subject is None or isinstance(subject, str):
             return subject
-        return check_text(subject(payload), f"the subject for {self._destination}")
+        return check_text(subject(payload), self._the_subject)
 
     def _with_options(self, payload: Any, body: bytes, encoder: Encoder, options: SendOptions) -> Envelope:
         check_send_options(options, self._where)
@@ -98,15 +102,15 @@ class Outgoing:
             body,
             self._name,
             self._kind,
-            _text(options, "message_id") or new_id(),
+            ("message_id" in options and _text(options, "message_id")) or new_id(),
             self._headers(options.get("headers", NO_HEADERS), encoder),
             _text(options, "key") if "key" in options else self._key_of(payload),
             _text(options, "subject") if "subject" in options else self._subject_of(payload),
             encoder.content_type,
             encoder.type_name,
             now,
-            _text(options, "correlation_id"),
-            _text(options, "reply_to"),
+            _text(options, "correlation_id") if "correlation_id" in options else None,
+            _text(options, "reply_to") if "reply_to" in options else None,
             1,
             expires_at,
             delay,
@@ -172,8 +176,8 @@ class Outgoing:
         self.link.capabilities.require(power, f"send({self._destination}, {what})")
 
 
-def _text(options: Mapping[str, Any], name: str) -> str | None:
-    return check_text(options[name], f"{name}=") if name in options else None
+def _text(options: Mapping[str, Any], name: str) -> str:
+    return check_text(options[name], f"{name}=")
 
 
 #: The options that need to know the time; most messages have none.
