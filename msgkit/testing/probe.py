@@ -152,9 +152,9 @@ def _private(app: Application) -> Settings:
     test = new_id()
     names = {destination.broker for destination in app.destinations} - {"default"}
     return Settings(
-        url=f"memory://probe-{test}",
+        url=f"memory://probe-{test}?transient=true",
         drain=1,
-        brokers={name: {"url": f"memory://probe-{test}-{name}"} for name in names},
+        brokers={name: {"url": f"memory://probe-{test}-{name}?transient=true"} for name in names},
     )
 
 
