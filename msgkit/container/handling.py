@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgkit.container.options import ConsumerOptions
 from msgkit.container.worker import Interrupted, Watchdog, Worker
 from msgkit.deliveries import Observer, Settling, current
-from msgkit.dispatch import Dispatcher, Handler, Isolated, Outcome, handle_batch
+from msgkit.dispatch import Dispatcher, Handler, Outcome, handle_batch, isolated
 from msgkit.envelope import Envelope
 from msgkit.message import Message, Settler
 from msgkit.policy import GiveUp
@@ -63,7 +63,7 @@ class Handling:
         try:
             handler = self._dispatcher.choose(envelope)
             later = handler.settles_later
-            outcome: Outcome = await Isolated(handler.handle(envelope, self._settler, raw, seen))
+            outcome: Outcome = await isolated(handler.handle(envelope, self._settler, raw, seen))
             if seen:
                 self._handled(handler, seen)
         except asyncio.CancelledError as cancelled:
@@ -94,7 +94,7 @@ class Handling:
         seen: list[Message[Any]] | None = None if self._observer is None else []
         self._begin(worker, tuple(raw for raw, _ in fit))
         try:
-            outcomes: list[Outcome] = await Isolated(handle_batch(handler, [envelope for _, envelope in fit], seen))
+            outcomes: list[Outcome] = await isolated(handle_batch(handler, [envelope for _, envelope in fit], seen))
             if seen:
                 self._handled(handler, seen)
         except asyncio.CancelledError as cancelled:

@@ -3,17 +3,17 @@
 from msgkit.dispatch.batches import Outcome, handle_batch
 from msgkit.dispatch.dispatcher import Dispatcher, check_unambiguous
 from msgkit.dispatch.handler import Handler, Outlet
-from msgkit.dispatch.isolation import Isolated
+from msgkit.dispatch.isolation import isolated
 from msgkit.dispatch.signature import Signature, read_signature
 
 __all__ = [
     "Dispatcher",
     "Handler",
-    "Isolated",
     "Outcome",
     "Outlet",
     "Signature",
     "check_unambiguous",
     "handle_batch",
+    "isolated",
     "read_signature",
 ]

@@ -2,37 +2,31 @@
 
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
-from typing import Any, Generic, TypeVar
+from types import coroutine
+from typing import Any, TypeVar
 
-__all__ = ["Isolated"]
+__all__ = ["isolated"]
 
 R = TypeVar("R")
 
 
-class Isolated(Generic[R]):
-    """Awaits a coroutine, with the context variables that it sets kept from whoever awaits.
+@coroutine
+def isolated(handling: Coroutine[Any, Any, R]) -> Generator[Any, Any, R]:
+    """Await a coroutine, with the context variables that it sets kept from whoever awaits.
 
     A task would do the same and take five times as long; a worker handles thousands of
     messages in one task, and what one handler sets must not reach the next.
     """
-
-    __slots__ = ("_coroutine",)
-
-    def __init__(self, coroutine: Coroutine[Any, Any, R]) -> None:
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, R]:
-        run = copy_context().run
-        send, throw = self._coroutine.send, self._coroutine.throw
-        try:
-            waiting = run(send, None)
-            while True:
-                try:
-                    answer = yield waiting
-                except BaseException as error:  # noqa: BLE001 -- cancellation too is the coroutine's to handle
-                    waiting = run(throw, error)
-                else:
-                    waiting = run(send, answer)
-        except StopIteration as stop:
-            result: R = stop.value
-            return result
+    run, send = copy_context().run, handling.send
+    try:
+        waiting = run(send, None)
+        while True:
+            try:
+                answer = yield waiting
+            except BaseException as error:  # noqa: BLE001 -- cancellation too is the coroutine's to handle
+                waiting = run(handling.throw, error)
+            else:
+                waiting = run(send, answer)
+    except StopIteration as stop:
+        result: R = stop.value
+        return result
