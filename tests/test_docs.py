@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,8 @@ from types import ModuleType
 import pytest
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
+
+from msgkit_memory import Broker
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -30,12 +33,12 @@ def _nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("MSGKIT_")]:
         monkeypatch.delenv(name)
+    # Each page begins with a broker that holds nothing.
+    Broker.forget("memory://")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(parsed(page))], ids=named)
-def test_the_blocks_of_a_page_run_from_top_to_bottom(
-    page: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_blocks_of_a_page_run_from_top_to_bottom(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A real module, so that annotations in the blocks resolve as they do in a user's file.
     module = ModuleType(f"page_{page.stem.lower().replace('-', '_')}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -43,6 +46,15 @@ def test_the_blocks_of_a_page_run_from_top_to_bottom(
     document.namespace = vars(module)
     for block in document:
         block.evaluate()
+
+
+def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
+    block, *_ = parsed(ROOT / "README.md")
+    service = tmp_path / "shop.py"
+    service.write_text(block.parsed)
+    printed = (ROOT / "README.md").read_text().split("prints\n\n```\n")[1].split("```")[0]
+    ran = subprocess.run([sys.executable, str(service)], check=True, capture_output=True, text=True, timeout=20)
+    assert ran.stdout == printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
