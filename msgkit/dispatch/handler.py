@@ -7,7 +7,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, Protocol, cast
 
-from msgkit.dispatch.signature import CONTENT, Signature
+from msgkit.dispatch.signature import CONTENT, Getter, Signature
 from msgkit.envelope import Envelope
 from msgkit.errors import ConfigurationError
 from msgkit.interception import Handle, HandleInterceptor, around_handling
@@ -51,8 +51,7 @@ class Handler:
         self._interceptors = tuple(interceptors)
         self.executor = executor
         self._function = bound.handler if executor is None else self._in_thread
-        self._positional = signature.positional
-        self._named = signature.named
+        self._call = _caller(self._function, signature)
         #: Returns how a message is to end; whatever goes wrong is raised. The list, where one is
         #: given, gets the message as the handler saw it.
         self.handle: _HandleOne = self._intercepted if self._interceptors else self._inner
@@ -88,12 +87,7 @@ class Handler:
             )
         if seen is not None:
             seen.append(message or Message.received(payload, envelope))
-        arguments = [get(envelope, payload, message) for get in self._positional]
-        if self._named:
-            named = {name: get(envelope, payload, message) for name, get in self._named}
-            result = self._function(*arguments, **named)
-        else:
-            result = self._function(*arguments)
+        result = self._call(envelope, payload, message)
         if result is not None and hasattr(result, "__await__"):
             result = await result
         if result is None and not signature.delivery:
@@ -149,6 +143,22 @@ class Handler:
     def _in_thread(self, *arguments: Any, **named: Any) -> Awaitable[Any]:
         call = partial(_run, partial(self.bound.handler, *arguments, **named))
         return asyncio.get_running_loop().run_in_executor(self.executor, copy_context().run, call)
+
+
+def _caller(function: Callable[..., Any], signature: Signature) -> Getter:
+    """Return what calls the handler with its arguments; most have one or two, which need no list."""
+    match signature.positional, signature.named:
+        case (one,), ():
+            return lambda envelope, payload, message: function(one(envelope, payload, message))
+        case (one, two), ():
+            return lambda envelope, payload, message: function(
+                one(envelope, payload, message), two(envelope, payload, message)
+            )
+        case many, named:
+            return lambda envelope, payload, message: function(
+                *[get(envelope, payload, message) for get in many],
+                **{name: get(envelope, payload, message) for name, get in named},
+            )
 
 
 def _run(call: Callable[[], Any]) -> Any:
