@@ -49,6 +49,10 @@ class Envelope(NamedTuple):
         """Return a copy with more headers; what is there already is replaced."""
         return self._replace(headers={**self.headers, **extra})
 
+    def __repr__(self) -> str:
+        # Neither body nor headers: envelopes are logged, and both may hold secrets.
+        return f"<Envelope {self.message_id} to {self.kind.value} {self.destination!r}, {len(self.body)} bytes>"
+
 
 class Receipt(NamedTuple):
     """Proof that the broker has the message."""

@@ -47,7 +47,8 @@ class Receiver(Generic[T_co]):
         self._asked = 0
         self._news = asyncio.Event()
         terms = Terms(policy=Backoff(), clock=clock, counts=Counts(), returns_credit=False)
-        self._intake = Intake(self, terms, lanes=Lanes())
+        # A taker decides what he does at once; only where order was asked for must a retry hold its lane.
+        self._intake = Intake(self, terms, lanes=Lanes(enabled=bool(queue.ordered)))
 
     async def open(self, link: Link) -> None:
         await self._intake.open(link.binding, Subscription(queue=self._queue, max_in_flight=self._max_in_flight))
