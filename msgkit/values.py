@@ -95,11 +95,11 @@ def check_name(name: object, what: str) -> str:
     if not name or name.isspace():
         msg = f"the name of {what} is empty"
         raise ConfigurationError(msg)
+    if not name.isprintable():
+        msg = f"the name of {what} holds a control character: {name[:MAX_NAME]!r}"
+        raise ConfigurationError(msg)
     if len(name.encode()) > MAX_NAME:
         msg = f"the name of {what} is longer than {MAX_NAME} bytes: {name[:40]!r}…"
-        raise ConfigurationError(msg)
-    if not name.isprintable():
-        msg = f"the name of {what} holds a control character: {name!r}"
         raise ConfigurationError(msg)
     return name
 
@@ -112,7 +112,18 @@ def check_text(value: object, what: str) -> str:
     if len(value) > MAX_TEXT:
         msg = f"{what} is longer than {MAX_TEXT} characters: {value[:40]!r}…"
         raise InvalidMessage(msg)
+    if not value.isascii():
+        _size(value, what)
     return value
+
+
+def _size(text: str, what: str) -> int:
+    """Return how many bytes a text is on the wire; what was decoded badly has lone surrogates, and is none."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        msg = f"{what} holds half a character (a lone surrogate), which no broker carries"
+        raise InvalidMessage(msg) from None
 
 
 def check_body(body: bytes, destination: str) -> None:
@@ -125,7 +136,12 @@ def check_body(body: bytes, destination: str) -> None:
 def check_headers(headers: Headers) -> Headers:
     """Return headers that every broker can carry unchanged, or say which one cannot be."""
     size = 0
-    for name, value in headers.items():
+    try:
+        items = headers.items()
+    except AttributeError:
+        msg = f"headers= must be a mapping of names to values, not {type(headers).__name__}"
+        raise InvalidMessage(msg) from None
+    for name, value in items:
         size += _check_header_name(name)
         # The common case, decided without a call.
         size += len(value) if isinstance(value, str) and value.isascii() else _check_header_value(name, value)
@@ -149,7 +165,7 @@ def _check_header_name(name: object) -> int:
 def _check_header_value(name: str, value: object) -> int:
     match value:
         case str():
-            return len(value) if value.isascii() else len(value.encode())
+            return _size(value, f"header {name!r}")
         case bool():
             return 1
         case int():
