@@ -1,7 +1,8 @@
 """What follows a handler's outcome: decided purely, carried out elsewhere."""
 
+import math
 from dataclasses import dataclass
-from typing import final
+from typing import cast, final
 
 from msgkit.errors import ConfigurationError, ConversionError
 from msgkit.settlement import Accept, Reject, Retry, Settlement
@@ -30,18 +31,18 @@ class Backoff:
         jitter: float = 0.2,
         give_up_on: tuple[type[Exception], ...] = (),
     ) -> None:
-        if not factor >= 1:
-            msg = f"Backoff(factor=) must be at least 1, not {factor}"
+        if not 1 <= factor < math.inf:
+            msg = f"Backoff(factor=) must be at least 1 and finite, not {factor}"
             raise ConfigurationError(msg)
         if not 0 <= jitter <= 1:
             msg = f"Backoff(jitter=) must be between 0 and 1, not {jitter}"
             raise ConfigurationError(msg)
         self.attempts = check_whole(attempts, "Backoff(attempts=)")
         self.first = at_least_zero(first, "Backoff(first=)")
-        self.factor = factor
+        self.factor = float(factor)
         self.limit = at_least_zero(limit, "Backoff(limit=)")
         self.jitter = jitter
-        self.give_up_on = tuple(give_up_on)
+        self.give_up_on = _error_types(give_up_on)
 
     def with_attempts(self, attempts: int) -> "Backoff":
         """Return the same policy with another number of attempts."""
@@ -56,14 +57,17 @@ class Backoff:
 
     def pause(self, attempt: int, draw: float) -> float:
         """Return the seconds to wait after the `attempt`-th failure; `draw` is a random number from 0 to 1."""
-        # The exponent is bounded, since no limit is reached later than by then and floats overflow.
-        plain = min(self.limit, self.first * self.factor ** min(attempt - 1, 64))
+        try:
+            plain = min(self.limit, self.first * self.factor ** (attempt - 1))
+        except OverflowError:
+            # What is more than a float can say is beyond any limit.
+            plain = self.limit if self.first else 0.0
         return plain * (1 + self.jitter * (2 * draw - 1))
 
     @property
     def longest(self) -> float:
         """The longest pause that can come of it."""
-        return max((self.pause(attempt, 1.0) for attempt in range(1, min(self.attempts, 66))), default=0.0)
+        return self.pause(self.attempts - 1, 1.0) if self.attempts > 1 else 0.0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Backoff) and self._state() == other._state()
@@ -76,6 +80,14 @@ class Backoff:
 
     def _state(self) -> tuple[object, ...]:
         return (self.attempts, self.first, self.factor, self.limit, self.jitter, self.give_up_on)
+
+
+def _error_types(given: object) -> tuple[type[Exception], ...]:
+    kinds = cast("tuple[object, ...]", given) if isinstance(given, tuple) else (None,)
+    if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+        msg = f"Backoff(give_up_on=) takes a tuple of exception types, such as (ValueError,), not {given!r}"
+        raise ConfigurationError(msg)
+    return cast("tuple[type[Exception], ...]", kinds)
 
 
 @dataclass(frozen=True, slots=True)
