@@ -9,9 +9,9 @@ from msgkit.values import HeaderValue
 __all__ = ["DEAD_PREFIX", "dead_copy"]
 
 DEAD_PREFIX = "msgkit-dead-"
-#: All headers together stay below 4 KiB; characters take up to 4 bytes.
-_LONGEST_TEXT = 500
-_LONGEST_NAME = 120
+#: In bytes, so that all headers together stay below 4 KiB whatever they say.
+_LONGEST_TEXT = 1500
+_LONGEST_NAME = 400
 
 
 def dead_copy(envelope: Envelope, *, queue: str, to: str, why: GiveUp, attempts: int, now: float) -> Envelope:
@@ -28,7 +28,7 @@ def dead_copy(envelope: Envelope, *, queue: str, to: str, why: GiveUp, attempts:
     }
     if why.error is not None:
         headers["msgkit-dead-error"] = _cut(type(why.error).__qualname__, _LONGEST_NAME)
-        headers["msgkit-dead-text"] = _cut(str(why.error), _LONGEST_TEXT)
+        headers["msgkit-dead-text"] = _cut(_text(why.error), _LONGEST_TEXT)
     return envelope._replace(
         destination=to,
         kind=Kind.QUEUE,
@@ -43,7 +43,16 @@ def dead_copy(envelope: Envelope, *, queue: str, to: str, why: GiveUp, attempts:
     )
 
 
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 -- it is a user's code that runs here
+        return f"(its text cannot be had: {type(broken).__name__})"
+
+
 def _cut(text: str, longest: int) -> str:
-    """Cut, and drop what no broker can carry as text."""
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    """Cut to so many bytes, and replace what no broker can carry as text."""
+    written = text[: longest + 1].encode("utf-8", "replace")
+    if len(written) <= longest:
+        return written.decode()
+    return written[: longest - len("…".encode())].decode("utf-8", "ignore") + "…"
