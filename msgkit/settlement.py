@@ -2,6 +2,7 @@
 
 from typing import final
 
+from msgkit.errors import InvalidMessage
 from msgkit.values import Seconds, at_least_zero
 
 __all__ = ["ACCEPT", "Accept", "Reject", "Retry", "Settlement"]
@@ -37,6 +38,9 @@ class Reject(Exception):
     """Never again: straight to the dead letters, with the reason."""
 
     def __init__(self, reason: str) -> None:
+        if not isinstance(reason, str):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+            msg = f"Reject(reason) must be a str, not {type(reason).__name__}"
+            raise InvalidMessage(msg)
         super().__init__(reason)
         self.reason = reason
 
