@@ -4,8 +4,8 @@ import asyncio
 import gc
 import sys
 import tracemalloc
-from collections.abc import Generator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from time import perf_counter
 from types import FrameType
 
@@ -35,7 +35,7 @@ async def measure(*, messages: int, rounds: int) -> Report:
         runs = [
             {side.name: await _time(side, max(1, messages // side.slower)) for side in sides} for _ in range(rounds)
         ]
-        others = [await _calls(sides, few), await _allocations(sides), await _garbage(sides, few)]
+        others = [await _calls(sides, few), await _allocations(sides)]
         return compared("overhead", "us/message", runs, *_notes(runs)).and_also(*others)
 
 
@@ -99,24 +99,3 @@ async def _most_at_once(side: Side) -> float:
         await side.run(1)
         _, peak = tracemalloc.get_traced_memory()
         return peak - before
-
-
-async def _garbage(sides: Sequence[Side], messages: int) -> Report:
-    figures: dict[str, float] = {}
-    for side in sides:
-        with _without_collector():
-            before = sys.getallocatedblocks()
-            await _run(side, messages)
-            figures[side.name] = (sys.getallocatedblocks() - before) / messages
-    note = "memory blocks that a message leaves behind until the cycle collector comes"
-    return compared("garbage", "blocks/message", [figures], note)
-
-
-@contextmanager
-def _without_collector() -> Generator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

@@ -54,7 +54,6 @@ def assert_measures_a_message(report: dict[str, Any], *, rounds: int) -> None:
     assert {other["benchmark"]: other["unit"] for other in others} == {
         "calls": "calls/message",
         "allocations": "bytes/message",
-        "garbage": "blocks/message",
     }
     for other in others:
         assert tuple(other) == FORM
