@@ -51,6 +51,10 @@ class Message(Generic[T_co]):
     def __init__(self, payload: T_co, **options: Unpack[SendOptions]) -> None:
         if options:
             check_send_options(options, "Message()")
+        headers = MappingProxyType(dict(options["headers"])) if "headers" in options else NO_HEADERS
+        if "headers" in options:
+            # A copy, since the caller may go on to change his.
+            options["headers"] = headers
         self._payload = payload
         self._options = options
         self._envelope = Envelope(
@@ -58,7 +62,7 @@ class Message(Generic[T_co]):
             destination="",
             kind=Kind.QUEUE,
             message_id=options.get("message_id") or new_id(),
-            headers=MappingProxyType(dict(options["headers"])) if "headers" in options else NO_HEADERS,
+            headers=headers,
             key=options.get("key"),
             subject=options.get("subject"),
             content_type=options.get("content_type"),
@@ -81,7 +85,7 @@ class Message(Generic[T_co]):
 
     @property
     def headers(self) -> Headers:
-        return self._envelope.headers
+        return MappingProxyType(self._envelope.headers)
 
     @property
     def key(self) -> str | None:
@@ -130,7 +134,7 @@ class Message(Generic[T_co]):
     @property
     def options(self) -> SendOptions:
         """What was given when the message was made here; empty for a received one."""
-        return self._options
+        return self._options.copy()
 
     def __repr__(self) -> str:
         # No payload and no headers: messages are logged, and both may hold secrets.

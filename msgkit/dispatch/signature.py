@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgkit.envelope import Envelope
@@ -141,7 +142,7 @@ class _Reader:
 
 
 def _headers(envelope: Envelope, _payload: Any, _message: Any) -> Any:
-    return envelope.headers
+    return MappingProxyType(envelope.headers)
 
 
 def _payload(_envelope: Envelope, payload: Any, _message: Any) -> Any:
