@@ -59,7 +59,11 @@ class Destination(Generic[T]):
         self._broker = check_name(options.get("broker", "default"), f"the broker of {what}({name!r})")
         self._hash = hash((name, self._broker))
         self._converter: Converter | None = options.get("converter")
-        self._options: tuple[Option, ...] = tuple(options.get("options", ()))
+        given = options.get("options", ())
+        if isinstance(given, Option):
+            msg = f"{what}({name!r}): options= takes a list; write options=[{type(given).__name__}(...)]"
+            raise ConfigurationError(msg)
+        self._options: tuple[Option, ...] = tuple(given)
         for option in self._options:
             if not isinstance(option, Option):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
                 msg = f"{what}({name!r}): options= takes values such as RabbitQueue(...), not {type(option).__name__}"

@@ -118,6 +118,9 @@ class Exchange(Destination[T]):
         if self._key is not None and not callable(self._key):
             msg = f"Exchange({name!r}): key= takes a function of the payload; for one message use send(..., key=)"
             raise ConfigurationError(msg)
+        if not (self._subject is None or isinstance(self._subject, str) or callable(self._subject)):
+            msg = f"Exchange({name!r}): subject= takes a str or a function of the payload, not {self._subject!r}"
+            raise ConfigurationError(msg)
 
     @property
     def key(self) -> Callable[[T], str] | None:
@@ -243,7 +246,8 @@ class Queue(Destination[T]):
     @staticmethod
     def anonymous(route: Route[A], /) -> "Queue[A]":
         """Return a queue of this process alone: every process gets a copy of each message."""
-        queue = Queue(f"{route.exchange.name}.{new_id()}", route, dead_letters=False)
+        # The exchange is named for people; a long name would leave no room for what is its own.
+        queue = Queue(f"{route.exchange.name[:40]}.{new_id()}", route, dead_letters=False)
         queue._anonymous = True
         return queue
 
@@ -254,7 +258,10 @@ class Queue(Destination[T]):
         :raises ConfigurationError: when this queue has none, by choice
         """
         if self._dead_letters is False:
-            msg = f"{self} has no dead letters: it was declared with dead_letters=False"
+            why = (
+                "is anonymous, and goes with its process" if self._anonymous else "was declared with dead_letters=False"
+            )
+            msg = f"{self} has no dead letters: it {why}"
             raise ConfigurationError(msg)
         queue = Queue(self._dead_letters, bytes, dead_letters=False, broker=self._broker)
         queue._dead_of = self._name
