@@ -126,14 +126,14 @@ def _size(text: str, what: str) -> int:
         raise InvalidMessage(msg) from None
 
 
-def check_body(body: bytes, destination: str) -> None:
-    """Refuse a body that not every broker takes."""
-    if len(body) > MAX_BODY:
-        msg = f"the body for {destination!r} has {len(body):,} bytes; at most {MAX_BODY:,} can be sent"
+def check_body(body: bytes, destination: str, most: int = MAX_BODY) -> None:
+    """Refuse a body that not every broker takes, or not the one at hand: it may declare less."""
+    if len(body) > most:
+        msg = f"the body for {destination!r} has {len(body):,} bytes; at most {most:,} can be sent"
         raise InvalidMessage(msg)
 
 
-def check_headers(headers: Headers) -> Headers:
+def check_headers(headers: Headers, most: int = MAX_HEADERS) -> Headers:
     """Return headers that every broker can carry unchanged, or say which one cannot be."""
     size = 0
     try:
@@ -145,8 +145,8 @@ def check_headers(headers: Headers) -> Headers:
         size += _check_header_name(name)
         # The common case, decided without a call.
         size += len(value) if isinstance(value, str) and value.isascii() else _check_header_value(name, value)
-    if size > MAX_HEADERS:
-        msg = f"the headers have {size:,} bytes; at most {MAX_HEADERS:,} can be sent"
+    if size > most:
+        msg = f"the headers have {size:,} bytes; at most {most:,} can be sent"
         raise InvalidMessage(msg)
     return headers
 

@@ -12,7 +12,17 @@ from msgkit.message import Message, SendOptions, check_send_options
 from msgkit.naming import Naming
 from msgkit.spi import Power
 from msgkit.topology import Destination, Exchange, Queue
-from msgkit.values import Headers, at_least_zero, check_body, check_headers, check_text, check_whole, epoch
+from msgkit.values import (
+    MAX_BODY,
+    MAX_HEADERS,
+    Headers,
+    at_least_zero,
+    check_body,
+    check_headers,
+    check_text,
+    check_whole,
+    epoch,
+)
 
 __all__ = ["Outgoing", "no_destination"]
 
@@ -39,6 +49,8 @@ class Outgoing:
         self._name = naming.name(destination)
         self._where = f"send({destination})"
         self._the_key, self._the_subject = f"the key for {destination}", f"the subject for {destination}"
+        self._most_body = min(MAX_BODY, link.capabilities.max_body)
+        self._most_headers = min(MAX_HEADERS, link.capabilities.max_headers)
         self._types = destination.types
         self._converter = destination.converter
         self._conversion = conversion
@@ -59,7 +71,7 @@ class Outgoing:
                 payload, options = _unwrapped(given, options)
             encoder = self._encoder(payload, options)
         body = encoder.encode(payload)
-        check_body(body, self._declared_name)
+        check_body(body, self._declared_name, self._most_body)
         if options:
             return self._with_options(payload, body, encoder, options)
         return Envelope(
@@ -129,7 +141,7 @@ class Outgoing:
         if encoder.type_header is not None and encoder.type_name is not None:
             headers = {encoder.type_header: encoder.type_name, **headers}
         # A copy, since the caller may go on to change his.
-        return check_headers(dict(headers)) if headers else NO_HEADERS
+        return check_headers(dict(headers), self._most_headers) if headers else NO_HEADERS
 
     def _due(self, options: SendOptions, now: float) -> tuple[float, float | None, float | None]:
         """Return when the message is due, as far as can be known here, and the two ways of saying so."""
