@@ -1,7 +1,7 @@
 """Functions that listen: marked by a decorator, left as they were, and found again in an explicit list."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast
@@ -10,7 +10,7 @@ from msgkit.errors import ConfigurationError
 from msgkit.interception import HandleInterceptor
 from msgkit.policy import Backoff
 from msgkit.topology import Destination, Queue
-from msgkit.values import Seconds, at_least_zero, check_whole
+from msgkit.values import Seconds, at_least_zero, check_name, check_whole
 
 __all__ = [
     "Batch",
@@ -119,6 +119,12 @@ def listener(
     if settle not in ("on_return", "later"):
         msg = f"@listener({queue}): settle= must be 'on_return' or 'later', not {settle!r}"
         raise ConfigurationError(msg)
+    if batch is not None and not isinstance(batch, Batch):  # pyright: ignore[reportUnnecessaryIsInstance] -- as above
+        msg = f"@listener({queue}): batch= takes a Batch(...), not {batch!r}"
+        raise ConfigurationError(msg)
+    if send_to is not None and not isinstance(send_to, Destination):  # pyright: ignore[reportUnnecessaryIsInstance] -- as above
+        msg = f"@listener({queue}): send_to= takes an Exchange or a Queue, not {send_to!r}"
+        raise ConfigurationError(msg)
     if batch is not None and (send_to is not None or settle == "later"):
         msg = f"@listener({queue}): a batch is settled on return and answers nobody; leave out send_to= and settle="
         raise ConfigurationError(msg)
@@ -130,6 +136,9 @@ def listener(
         if not callable(plain) or isinstance(plain, type):
             msg = f"@listener({queue}) marks a function or method, not {function!r}"
             raise ConfigurationError(msg)
+        if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+            msg = f"@listener({queue}): {describe(plain)}() yields; a listener returns, so it would never run"
+            raise ConfigurationError(msg)
         setattr(plain, _MARK, (*getattr(plain, _MARK, ()), spec))
         return function
 
@@ -138,6 +147,7 @@ def listener(
 
 def checker(name: str, /) -> Callable[[F], F]:
     """Mark a function that answers `prepare(check=name)`: True commits, False rolls back, None does not know yet."""
+    check_name(name, "a @checker")
 
     def mark(function: F) -> F:
         setattr(getattr(function, "__func__", function), _CHECK, name)
@@ -184,6 +194,9 @@ def collect(items: Sequence[object]) -> tuple[list[BoundListener], list[BoundChe
 
     :raises ConfigurationError: for an item in which nothing listens
     """
+    if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+        msg = f"listeners are given as a list, not as {_what(items)} alone; put it into brackets"
+        raise ConfigurationError(msg)
     listeners: list[BoundListener] = []
     checkers: list[BoundChecker] = []
     for item in items:
