@@ -93,7 +93,7 @@ def test_starting_is_measured_in_processes_of_their_own() -> None:
 
 
 def test_all_of_it_is_one_object_a_line() -> None:
-    overhead, memory = measured("all", "--messages", "200", "--rounds", "1")
+    memory, overhead = measured("all", "--messages", "200", "--rounds", "1")
     assert_measures_a_message(overhead, rounds=1)
     assert_measures_memory(memory)
 
