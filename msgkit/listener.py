@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast
 
@@ -23,6 +24,7 @@ __all__ = [
     "checker",
     "collect",
     "describe",
+    "innermost",
     "listener",
 ]
 
@@ -257,8 +259,21 @@ def _is_marked(value: object) -> bool:
 
 def describe(handler: Callable[..., Any]) -> str:
     """Return a name by which a person finds the function."""
-    plain = inspect.unwrap(getattr(handler, "__func__", handler))
+    plain = innermost(handler)
     return f"{getattr(plain, '__module__', '?')}.{getattr(plain, '__qualname__', repr(plain))}"
+
+
+def innermost(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that a method, a partial, a wrapper or an object comes down to."""
+    while True:
+        if isinstance(handler, partial):
+            handler = handler.func
+        elif beneath := getattr(handler, "__func__", None) or getattr(handler, "__wrapped__", None):
+            handler = beneath
+        elif not (inspect.isroutine(handler) or isinstance(handler, type)):
+            handler = type(handler).__call__
+        else:
+            return handler
 
 
 def _what(item: object) -> str:

@@ -1,7 +1,7 @@
 """Putting listeners together: everything that can be refused without a broker is refused here."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +17,10 @@ from msgkit.dispatch import (
     check_unambiguous,
     read_signature,
 )
+from msgkit.envelope import Envelope
+from msgkit.errors import ConfigurationError
 from msgkit.interception import HandleInterceptor
-from msgkit.listener import BoundListener
+from msgkit.listener import BoundListener, innermost
 from msgkit.settings import Settings
 from msgkit.topology import Queue
 
@@ -101,17 +103,23 @@ def _handler(
     return Handler(
         bound,
         signature,
-        decode=conversion.decoder(signature.payload, queue.converter),
+        decode=_decoder(bound, signature, queue, conversion),
         outlet=outlet,
         interceptors=(*interceptors, *own),
         executor=None if _is_async(bound) else executor,
     )
 
 
+def _decoder(
+    bound: BoundListener, signature: Signature, queue: Queue[Any], conversion: Conversion
+) -> Callable[[Envelope], Any]:
+    try:
+        return conversion.decoder(signature.payload, queue.converter)
+    except ConfigurationError as error:
+        msg = f"{bound.name}(): parameter {signature.payload_parameter!r}: {error}"
+        raise ConfigurationError(msg) from error
+
+
 def _is_async(bound: BoundListener) -> bool:
     """Does calling it return at once, with something to await?"""
-    handler = bound.handler
-    plain: object = inspect.unwrap(getattr(handler, "__func__", handler))
-    call: object = getattr(plain.__class__, "__call__", None)  # noqa: B004 -- an object whose call is async, not whether it can be called
-    candidates: tuple[object, ...] = (handler, plain, call)
-    return any(inspect.iscoroutinefunction(each) for each in candidates)
+    return inspect.iscoroutinefunction(bound.handler) or inspect.iscoroutinefunction(innermost(bound.handler))

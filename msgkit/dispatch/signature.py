@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgkit.envelope import Envelope
 from msgkit.errors import ConfigurationError, ConversionError
-from msgkit.listener import BoundListener, Header
+from msgkit.listener import BoundListener, Header, innermost
 from msgkit.message import Delivery, Message
 from msgkit.values import Headers
 
@@ -27,6 +27,8 @@ class Signature:
     #: What the payload is decoded into; only where `takes_payload`.
     payload: Any
     takes_payload: bool
+    #: The name of the parameter that takes it, for errors.
+    payload_parameter: str
     #: Is a Message or Delivery made for it?
     message: bool
     delivery: bool
@@ -54,6 +56,7 @@ def read_signature(bound: BoundListener, resources: Mapping[Any, Any]) -> Signat
         tuple(named),
         reader.payload,
         reader.takes_payload,
+        reader.payload_parameter,
         reader.message,
         reader.delivery,
     )
@@ -66,6 +69,7 @@ class _Reader:
         self._hints = _hints(bound)
         self.payload: Any = None
         self.takes_payload = False
+        self.payload_parameter = ""
         self.message = False
         self.delivery = False
 
@@ -81,10 +85,11 @@ class _Reader:
             return None
         if annotation is parameter.empty:
             self._refuse(parameter, "has no annotation; say what it takes, such as the payload's type")
-        if annotation == Headers:
-            return _headers
-        if _is_hashable(annotation) and annotation in self._resources:
-            resource = self._resources[annotation]
+        kind = _bare(annotation)
+        if kind == Headers:
+            return self._all_headers(parameter)
+        if _is_hashable(kind) and kind in self._resources:
+            resource = self._resources[kind]
             return lambda _envelope, _payload, _message: resource
         return self._content(parameter, annotation)
 
@@ -97,9 +102,11 @@ class _Reader:
                 "is a second payload; other parameters need a default or a marker such as Header()",
             )
         self.takes_payload = True
-        plain = get_origin(annotation) or annotation
+        self.payload_parameter = parameter.name
+        kind = _bare(annotation)
+        plain = get_origin(kind) or kind
         if plain is Message or plain is Delivery:
-            arguments = get_args(annotation)
+            arguments = get_args(kind)
             self.payload = arguments[0] if arguments else _carried(self._bound)
             self.message, self.delivery = True, plain is Delivery
             if self.delivery and self._bound.spec.batch is not None:
@@ -115,6 +122,11 @@ class _Reader:
         if get_origin(annotation) is not list:
             self._refuse(parameter, "must be a list[...] to take a batch")
         return get_args(annotation)[0]
+
+    def _all_headers(self, parameter: inspect.Parameter) -> Getter:
+        if self._bound.spec.batch is not None:
+            self._refuse(parameter, "asks for the headers of a batch; take list[Message[...]] instead")
+        return _headers
 
     def _header(self, parameter: inspect.Parameter, header: Header, kind: Any) -> Getter:
         if self._bound.spec.batch is not None:
@@ -159,7 +171,7 @@ CONTENT = (_payload, _message)
 
 def _hints(bound: BoundListener) -> dict[str, Any]:
     try:
-        return get_type_hints(inspect.unwrap(getattr(bound.handler, "__func__", bound.handler)), include_extras=True)
+        return get_type_hints(innermost(bound.handler), include_extras=True)
     except (NameError, TypeError) as error:
         msg = f"the annotations of {bound.name}() cannot be read: {error}"
         raise ConfigurationError(msg) from error
@@ -185,6 +197,10 @@ def _header_of(annotation: Any) -> Header | None:
         if mark is Header:
             return Header()
     return None
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _is_injected(annotation: Any) -> bool:
