@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, cast
+from typing import Any, Self, Unpack, cast
 from uuid import uuid4
 
 from msgkit.application import Application
@@ -12,7 +12,7 @@ from msgkit.interception import HandleInterceptor, SendInterceptor
 from msgkit.naming import Naming
 from msgkit.policy import Backoff
 from msgkit.settings import Settings
-from msgkit.spi import Binding, Order, Power, ProvisionMode, Refused, Shared, Subscription
+from msgkit.spi import Binding, Power, ProvisionMode, Refused, Shared, Subscription
 from msgkit.template import MessageTemplate
 from msgkit.testing.conformance.collecting import Collector
 from msgkit.testing.conformance.handlers import Gate, Handler
@@ -88,7 +88,7 @@ class Lab(Waiting, Sending, Holdings):
     def _promises(self) -> Promises:
         keeps = self.capabilities
         return Promises(
-            order=_ORDERS[keeps.order],
+            order=keeps.order.name,  # type: ignore[arg-type]  # mypy takes the name of a member for any str
             settle_window=keeps.settle_window + self.harness.tolerance,
             forks=keeps.forks,
             # Attempts made in place are what a crash forgets.
@@ -283,16 +283,10 @@ class Lab(Waiting, Sending, Holdings):
             for topology in self.naming.topologies([queue]).values():
                 await binding.provision(topology, ProvisionMode.CREATE)
             self._note_declared([queue])
-            spec = self.naming.queue_spec(queue)
-            subscription = Subscription(queue=spec, max_in_flight=max_in_flight)
-            tap.consumer = await binding.subscribe(subscription, tap)
-            tap.consumer.credit(credit)
-            try:
+            subscription = Subscription(queue=self.naming.queue_spec(queue), max_in_flight=max_in_flight)
+            async with tap.consuming(binding, subscription):
+                tap.consumer.credit(credit)
                 yield tap
-            finally:
-                await tap.consumer.drain()
-                tap.release_all()
-                await tap.consumer.close()
 
     async def spawn(
         self,
@@ -352,14 +346,6 @@ class Lab(Waiting, Sending, Holdings):
                 await self.sweep(queue)
         if any(isinstance(each, Attempted) for each in self.ledger.records):
             self.ledger.judge(self.harness.tolerance).check()
-
-
-_ORDERS: Mapping[Order, Literal["KEY", "QUEUE", "FAILOVER", "NONE"]] = {
-    Order.KEY: "KEY",
-    Order.QUEUE: "QUEUE",
-    Order.FAILOVER: "FAILOVER",
-    Order.NONE: "NONE",
-}
 
 
 def _ignore(_event: object) -> None:

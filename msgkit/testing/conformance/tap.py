@@ -1,9 +1,10 @@
 """A consumer below the face: what the seam gives, kept, and settled by hand."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
 
 from msgkit.settlement import Accept
-from msgkit.spi import Consumer, Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy
+from msgkit.spi import Binding, Consumer, Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Subscription
 from msgkit.testing.conformance.journal import Journal
 from msgkit.testing.conformance.ledger import content
 from msgkit.testing.conformance.ledger.records import Settled
@@ -60,6 +61,17 @@ class Tap:
     def _ended(self, raw: RawDelivery, kind: Settled, after: float = 0.0) -> None:
         with self._journal.writing() as ledger:
             ledger.ended(self._tokens.pop(raw), kind, self._journal.now(), after=after)
+
+    @asynccontextmanager
+    async def consuming(self, binding: Binding, subscription: Subscription) -> AsyncGenerator[None]:
+        """Consume within a block; what is unsettled at its end goes back."""
+        self.consumer = await binding.subscribe(subscription, self)
+        try:
+            yield
+        finally:
+            await self.consumer.drain()
+            self.release_all()
+            await self.consumer.close()
 
     def release_all(self) -> None:
         """Record that closing the consumer gives back what is unsettled."""

@@ -47,9 +47,11 @@ async def what_expires_behind_a_slow_message_is_dropped_when_its_turn_comes(lab:
 @check(9)
 async def what_has_time_left_is_handled(lab: Lab) -> None:
     queue = lab.queue()
+    await lab.declare(queue)
+    await lab.send_all(queue, numbered("fresh", 10), ttl=60)
+    await asyncio.sleep(0.2)
     handler = lab.handler(queue).does(accept)
     async with lab.application(handler):
-        await lab.send_all(queue, numbered("fresh", 10), ttl=60)
         await lab.accepts(handler, 10)
 
 

@@ -120,7 +120,7 @@ async def pauses_grow_from_attempt_to_attempt(lab: Lab) -> None:
     handler = lab.handler(queue, retry=retry).does(fails(3))
     async with lab.application(handler):
         await lab.send(queue, "slower")
-        await lab.accepts(handler, 1)
+        await lab.accepts(handler, 1, within=2 + lab.patience)
     times = handler.times("slower")
     pauses = [later - earlier for earlier, later in pairwise(times)]
     for pause, least in zip(pauses, (0.1, 0.3, 0.9), strict=True):

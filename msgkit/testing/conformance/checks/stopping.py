@@ -3,8 +3,10 @@
 import asyncio
 import threading
 
+from msgkit.application import Application
+from msgkit.envelope import Envelope
 from msgkit.errors import ConfigurationError
-from msgkit.listener import listener
+from msgkit.listener import checker, listener
 from msgkit.message import Message
 from msgkit.testing.conformance.handlers import Outcome, accept, numbered
 from msgkit.testing.conformance.lab import Lab
@@ -149,10 +151,25 @@ async def what_a_paused_consumer_had_goes_to_another(lab: Lab) -> None:
 
 @check(12)
 async def an_application_that_cannot_start_leaves_nothing_running(lab: Lab) -> None:
-    fine = lab.unlisted(lab.queue()).does(accept)
-    nowhere = lab.unlisted(lab.queue(broker="absent")).does(accept)
-    with raises(ConfigurationError, "absent"):
-        async with lab.application(fine, nowhere):
+    queue = lab.queue()
+    await lab.declare(queue)
+    await lab.sender.send(queue, "waits")
+
+    @listener(queue)
+    async def hangs(_payload: str) -> None:
+        await asyncio.Event().wait()
+
+    @checker("twice")
+    async def one(_envelope: Envelope) -> bool:
+        return True
+
+    @checker("twice")
+    async def another(_envelope: Envelope) -> bool:
+        return True
+
+    # Refused when everything else runs already.
+    with raises(ConfigurationError, "twice"):
+        async with lab.application(hangs, one, another, settings=lab.harness.settings(drain=0.05)):
             pass
 
 
@@ -160,7 +177,9 @@ async def an_application_that_cannot_start_leaves_nothing_running(lab: Lab) -> N
 async def an_application_can_run_again(lab: Lab) -> None:
     queue = lab.queue()
     handler = lab.handler(queue).does(accept)
+    lab.expect(queue)
+    app = Application([handler.function], settings=lab.settings())
     for run in range(3):
-        async with lab.application(handler):
+        async with app:
             await lab.send(queue, f"run {run}")
             await lab.accepts(handler, run + 1)
