@@ -56,13 +56,14 @@ class VirtualClock:
         return self._timers[0][0] if self._timers else None
 
     def advance_to(self, moment: float) -> None:
-        """Let time pass, and call what is due at exactly the time that it is reached."""
-        self._now = max(self._now, moment)
-        while (due := self.next_due) is not None and due <= self._now:
+        """Let time pass, and call what becomes due, each at its own time."""
+        while (due := self.next_due) is not None and due <= max(self._now, moment):
+            self._now = max(self._now, due)
             _, _, timer = heapq.heappop(self._timers)
             callback, timer.callback = timer.callback, None
             if callback is not None:
                 callback()
+        self._now = max(self._now, moment)
 
 
 def _wake(future: "asyncio.Future[None]") -> None:
