@@ -33,7 +33,7 @@ __all__ = [
 
 Outcome = Settlement | None
 Behaviour = Callable[[Message[str]], Awaitable[Outcome]]
-BatchBehaviour = Callable[[list[Message[str]]], Awaitable[Sequence[Settlement] | None]]
+_BatchBehaviour = Callable[[list[Message[str]]], Awaitable[Sequence[Settlement] | None]]
 
 
 class Boom(Exception):
@@ -141,7 +141,7 @@ class Handler:
 
         return self._listening(handle, None, options)
 
-    def does_batches(self, batch: Batch, behave: BatchBehaviour, **options: Unpack[ListenerOptions]) -> "Handler":
+    def does_batches(self, batch: Batch, behave: _BatchBehaviour, **options: Unpack[ListenerOptions]) -> "Handler":
         async def handle(messages: list[Message[str]]) -> Sequence[Settlement] | None:
             at = self.journal.now()
             seen = [self.begin(message, at) for message in messages]

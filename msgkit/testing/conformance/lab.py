@@ -68,10 +68,7 @@ class Lab(Waiting, Sending, Holdings):
         return self
 
     async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             await self.harness.heal()
@@ -79,7 +76,7 @@ class Lab(Waiting, Sending, Holdings):
                 await self._sweep()
         finally:
             await self._stack.aclose()
-            await self.sender.__aexit__(None, None, None)
+            await self.sender.close()
             await self.below.close(self.patience)
         if error is None:
             ended = await self.journal.until(lambda: not self._leaks.found(), self.patience)

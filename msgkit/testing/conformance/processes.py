@@ -138,7 +138,7 @@ def load(app: str) -> Factory:
     return factory
 
 
-async def main(app: str) -> None:
+async def _main(app: str) -> None:
     """Run one until its standard input ends."""
     ledger = Ledger(writer=os.environ["WRITER"], write=_print)
     async with load(app)(Settings.load(), os.environ, ledger):
@@ -151,4 +151,4 @@ def _print(line: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(_main(sys.argv[1]))

@@ -9,7 +9,7 @@ from msgkit.testing.conformance.lab import Lab
 
 __all__ = ["CHECKS", "Check", "Skipped", "check"]
 
-Body = Callable[[Lab], Awaitable[None]]
+_Body = Callable[[Lab], Awaitable[None]]
 _POINTS = range(1, 20)
 
 
@@ -26,7 +26,7 @@ class Check:
     needs: frozenset[Fault]
     #: How many times the harness's patience all of it may take.
     limit: float
-    body: Body
+    body: _Body
 
     @property
     def sentence(self) -> str:
@@ -71,7 +71,7 @@ class Check:
 CHECKS: dict[str, Check] = {}
 
 
-def check(*points: int, needs: tuple[Fault, ...] = (), limit: float = 6) -> Callable[[Body], Body]:
+def check(*points: int, needs: tuple[Fault, ...] = (), limit: float = 6) -> Callable[[_Body], _Body]:
     """Register a function as the check of these points; it stays the function that it was.
 
     `needs` are the faults without which it is skipped. `limit` bounds the whole of it, in units
@@ -81,7 +81,7 @@ def check(*points: int, needs: tuple[Fault, ...] = (), limit: float = 6) -> Call
         msg = f"a check proves points {_POINTS.start} to {_POINTS.stop - 1}, not {points}"
         raise ValueError(msg)
 
-    def register(body: Body) -> Body:
+    def register(body: _Body) -> _Body:
         name = body.__name__
         if name in CHECKS:
             msg = f"there are two checks of the name {name}"

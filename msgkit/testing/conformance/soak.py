@@ -28,7 +28,7 @@ from msgkit.topology import Exchange, Queue
 __all__ = ["PlainHarness", "Soak", "main"]
 
 _LONGEST_DELAY = 0.2
-KEYS = ("a", "b", "c", "d", None)
+_KEYS = ("a", "b", "c", "d", None)
 
 
 class PlainHarness(Harness):
@@ -84,7 +84,7 @@ class Soak:
     async def _produce(self, name: str) -> None:
         while not self._stop.is_set():
             self._sent += 1
-            key = self._random.choice(KEYS)
+            key = self._random.choice(_KEYS)
             to = self._random.choice((self._exchange, self._queues[1]))
             subject = self._random.choice(("a.x", "a.y"))
             await self._offer(to, f"{name}-{self._sent}", key, subject, name)

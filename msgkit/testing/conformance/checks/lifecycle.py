@@ -152,7 +152,8 @@ async def pausing_again_and_again_loses_and_repeats_nothing(lab: Lab) -> None:
     handler = lab.handler(lab.queue()).does(takes(0.002), concurrency=4, max_in_flight=8)
     async with lab.application(handler) as app:
         sending = asyncio.create_task(lab.send_all(handler.queue, numbered("steady", 80)))
-        for _ in range(10):
+        for turn in range(10):
+            await lab.accepts(handler, 6 * turn)
             await app.pause(handler.queue)
             await app.resume(handler.queue)
         await sending
