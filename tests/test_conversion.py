@@ -72,9 +72,7 @@ class Csv:
         return body.decode().split(",")
 
 
-LEGACY = Json(
-    types={"com.acme.OrderPlaced": Placed, "com.acme.Refund": Refunded}, type_header="__TypeId__"
-)
+LEGACY = Json(types={"com.acme.OrderPlaced": Placed, "com.acme.Refund": Refunded}, type_header="__TypeId__")
 
 
 @pytest.fixture
@@ -117,9 +115,7 @@ def test_text_and_bytes_travel_as_they_are_and_the_rest_as_json(conversion: Conv
         for kind in (str, bytes, bytearray, memoryview, Placed, Job, dict, int, type(None))
     }
     assert written.pop(str) == "text/plain"
-    assert {written.pop(kind) for kind in (bytes, bytearray, memoryview)} == {
-        "application/octet-stream"
-    }
+    assert {written.pop(kind) for kind in (bytes, bytearray, memoryview)} == {"application/octet-stream"}
     assert set(written.values()) == {"application/json"}
 
 
@@ -155,15 +151,11 @@ def test_a_content_type_chooses_the_converter_and_is_what_is_written(
         b"\xff\xfe",
         b"\xfe\xff",
     )
-    with pytest.raises(
-        ConversionError, match=r"no converter reads 'application/pdf', only text/csv"
-    ):
+    with pytest.raises(ConversionError, match=r"no converter reads 'application/pdf', only text/csv"):
         conversion.encoder(Placed, None, "application/pdf")
 
 
-@pytest.mark.parametrize(
-    "converter", [None, Json(), Csv()], ids=lambda converter: type(converter).__name__
-)
+@pytest.mark.parametrize("converter", [None, Json(), Csv()], ids=lambda converter: type(converter).__name__)
 def test_bytes_are_never_encoded_twice(conversion: Conversion, converter: Converter | None) -> None:
     encoder = conversion.encoder(bytes, converter, "application/pdf")
     assert encoder.content_type == "application/pdf"
@@ -195,9 +187,7 @@ def test_a_converter_that_claims_bytes_has_them_where_it_is_chosen(conversion: C
         (float, float("nan"), "float cannot be written as application/json: NaN and infinity"),
     ],
 )
-def test_what_cannot_be_written_says_so(
-    conversion: Conversion, kind: type, payload: object, why: str
-) -> None:
+def test_what_cannot_be_written_says_so(conversion: Conversion, kind: type, payload: object, why: str) -> None:
     with pytest.raises(ConversionError, match=why) as caught:
         conversion.encoder(kind).encode(payload)
     assert caught.value.__cause__ is not None
@@ -240,9 +230,7 @@ def test_the_content_type_says_how_an_envelope_is_read(
 
 
 @pytest.mark.parametrize("content_type", [None, "application/json", "image/png", "text/plain"])
-def test_as_bytes_every_envelope_can_be_read(
-    conversion: Conversion, content_type: str | None
-) -> None:
+def test_as_bytes_every_envelope_can_be_read(conversion: Conversion, content_type: str | None) -> None:
     assert conversion.decoder(bytes)(envelope(b"\xff{", content_type)) == b"\xff{"
     assert conversion.decoder(memoryview)(envelope(b"\xff{", content_type)) == b"\xff{"
 
@@ -396,9 +384,7 @@ def test_the_declared_type_wins_over_a_name_where_there_is_no_choice(
 
 
 @pytest.mark.parametrize("value", ["com.acme.Refund", b"com.acme.Refund"], ids=repr)
-def test_a_foreign_producers_type_header_names_the_member(
-    conversion: Conversion, value: str | bytes
-) -> None:
+def test_a_foreign_producers_type_header_names_the_member(conversion: Conversion, value: str | bytes) -> None:
     body = envelope(b'{"id":"1"}', "application/json", headers={"__TypeId__": value})
     assert conversion.decoder(Withdrawn | Refunded, LEGACY)(body) == Refunded("1")
     assert conversion.decoder(Withdrawn | Refunded)(body) == Withdrawn("1")
@@ -476,9 +462,7 @@ def test_an_envelope_of_an_unknown_type_is_poison(conversion: Conversion) -> Non
 
 
 @pytest.mark.parametrize("anything", [object, Any, bytes])
-def test_what_is_left_goes_to_whoever_takes_anything(
-    conversion: Conversion, anything: object
-) -> None:
+def test_what_is_left_goes_to_whoever_takes_anything(conversion: Conversion, anything: object) -> None:
     choose = conversion.chooser([anything, Refunded, Placed])
     assert choose(envelope(b'{"id":"1"}', "application/json", "OrderShipped")) == 0
     assert choose(envelope(b"\x00", "image/png")) == 0
@@ -602,8 +586,7 @@ def site(tmp_path: Path) -> Path:
     ours.mkdir()
     (ours / "METADATA").write_text("Metadata-Version: 2.1\nName: msgkit-messaging\nVersion: 0\n")
     (ours / "entry_points.txt").write_text(
-        "[msgkit.converters]\n"
-        "bytes = msgkit_bytes:Bytes\njson = msgkit_json:Json\ntext = msgkit_text:Text\n"
+        "[msgkit.converters]\nbytes = msgkit_bytes:Bytes\njson = msgkit_json:Json\ntext = msgkit_text:Text\n"
     )
     theirs = tmp_path / "zcsv-0.dist-info"
     theirs.mkdir()

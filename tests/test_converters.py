@@ -396,6 +396,4 @@ def test_importing_a_converter_imports_no_pydantic() -> None:
         "assert 'importlib.metadata' not in sys.modules, 'importlib.metadata'\n"
     )
     path = [str(ROOT), str(ROOT / "converters")]
-    subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {path}\n{code}"], check=True, timeout=60
-    )
+    subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {path}\n{code}"], check=True, timeout=60)

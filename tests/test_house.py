@@ -18,9 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = [
-    ROOT / path for path in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-]
+PACKAGES = [ROOT / path for path in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]]
 PLUGINS = {package.name for package in PACKAGES} - {"msgkit"}
 MODULES = sorted(module for package in PACKAGES for module in package.rglob("*.py"))
 WRITTEN = sorted(
@@ -177,9 +175,7 @@ def silenced_without_reason(source: str) -> list[str]:
         if token.type == tokenize.COMMENT
     )
     return [
-        comment
-        for comment in comments
-        if SILENCER.search(comment) and not re.search(r"\w", SILENCER.sub("", comment))
+        comment for comment in comments if SILENCER.search(comment) and not re.search(r"\w", SILENCER.sub("", comment))
     ]
 
 
@@ -222,12 +218,7 @@ def test_importing_msgkit_imports_nothing_that_most_programs_do_not_need() -> No
 
 
 def test_importing_msgkit_is_fast() -> None:
-    program = (
-        "import asyncio, time\n"
-        "start = time.process_time()\n"
-        "import msgkit\n"
-        "print(time.process_time() - start)"
-    )
+    program = "import asyncio, time\nstart = time.process_time()\nimport msgkit\nprint(time.process_time() - start)"
     # The least of several, in processor time: what the machine does besides is no news.
     assert min(float(fresh_python("-c", program)) for _ in range(5)) < IMPORT_BUDGET
 
@@ -237,9 +228,7 @@ def test_importing_msgkit_is_fast() -> None:
 
 def test_every_binding_and_converter_is_declared() -> None:
     found = {
-        init.parent.name
-        for folder in ("bindings", "converters")
-        for init in (ROOT / folder).glob("*/__init__.py")
+        init.parent.name for folder in ("bindings", "converters") for init in (ROOT / folder).glob("*/__init__.py")
     }
     assert found == PLUGINS
 

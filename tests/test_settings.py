@@ -92,9 +92,7 @@ def in_settings_file(here: Path, _: pytest.MonkeyPatch) -> None:
 
 
 def in_project_file(here: Path, _: pytest.MonkeyPatch) -> None:
-    (here / "pyproject.toml").write_text(
-        '[project]\nname = "x"\n[tool.msgkit]\nprefix = "project-file."\n'
-    )
+    (here / "pyproject.toml").write_text('[project]\nname = "x"\n[tool.msgkit]\nprefix = "project-file."\n')
 
 
 PLACES = (
@@ -108,9 +106,7 @@ PLACES = (
 
 
 @pytest.mark.parametrize("strongest", range(len(PLACES)), ids=[p[0].__name__ for p in PLACES])
-def test_each_place_wins_over_all_that_follow_it(
-    strongest: int, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_place_wins_over_all_that_follow_it(strongest: int, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for put, _, _ in PLACES[strongest:]:
         put(here, monkeypatch)
     settings = Settings.load()
@@ -146,9 +142,7 @@ def test_a_default_that_somebody_says_is_chosen() -> None:
     assert settings.origin("url") == "keyword"
 
 
-def test_each_key_of_a_queue_comes_from_the_strongest_place_that_has_it(
-    here: Path, env: Setenv
-) -> None:
+def test_each_key_of_a_queue_comes_from_the_strongest_place_that_has_it(here: Path, env: Setenv) -> None:
     (here / "pyproject.toml").write_text(
         "[tool.msgkit.queues.billing]\nconcurrency = 1\nattempts = 1\nmax_in_flight = 1\n"
     )
@@ -353,9 +347,7 @@ def test_json_takes_names_as_they_are(env: Setenv) -> None:
     assert settings.queue("orders-placed") == {"attempts": 7}
     assert settings.queue("billing") == {"concurrency": 5}
     assert settings.broker("audit-log").options == {"ca_file": "/etc/ca", "retries": 3}
-    assert settings.origin("queues.orders.placed.concurrency") == (
-        "environment variable MSGKIT_QUEUES"
-    )
+    assert settings.origin("queues.orders.placed.concurrency") == ("environment variable MSGKIT_QUEUES")
 
 
 def test_a_variable_of_its_own_says_more_than_a_part_of_json(env: Setenv) -> None:
@@ -370,15 +362,12 @@ def test_a_variable_of_its_own_says_more_than_a_part_of_json(env: Setenv) -> Non
 
 
 def test_a_variable_that_fits_two_written_names_is_refused(here: Path, env: Setenv) -> None:
-    (here / "msgkit.toml").write_text(
-        '[queues."orders.placed"]\nattempts = 2\n[queues.orders-placed]\nattempts = 2\n'
-    )
+    (here / "msgkit.toml").write_text('[queues."orders.placed"]\nattempts = 2\n[queues.orders-placed]\nattempts = 2\n')
     env(MSGKIT_QUEUES__ORDERS_PLACED__CONCURRENCY="16")
     with pytest.raises(ConfigurationError) as caught:
         Settings.load()
     assert str(caught.value) == (
-        "environment variable MSGKIT_QUEUES__ORDERS_PLACED__CONCURRENCY: "
-        "fits both 'orders.placed' and 'orders-placed'"
+        "environment variable MSGKIT_QUEUES__ORDERS_PLACED__CONCURRENCY: fits both 'orders.placed' and 'orders-placed'"
     )
 
 
@@ -472,9 +461,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known(
     env(**{name: "hush"})
     with pytest.raises(UnknownSetting) as caught:
         Settings.load()
-    assert str(caught.value) == (
-        f"unknown setting: environment variable {name}; the nearest known is {nearest}"
-    )
+    assert str(caught.value) == (f"unknown setting: environment variable {name}; the nearest known is {nearest}")
     monkeypatch.delenv(name)
     (here / ".env").write_text(f"{name}=hush\n")
     with pytest.raises(UnknownSetting) as caught:
@@ -495,8 +482,7 @@ def test_an_unknown_secret_file_is_refused(here: Path) -> None:
     with pytest.raises(UnknownSetting) as caught:
         Settings.load()
     assert str(caught.value) == (
-        f"unknown setting: MSGKIT_ULR (secret file {here}/run-secrets/msgkit_ulr); "
-        "the nearest known is MSGKIT_URL"
+        f"unknown setting: MSGKIT_ULR (secret file {here}/run-secrets/msgkit_ulr); the nearest known is MSGKIT_URL"
     )
 
 
@@ -518,9 +504,7 @@ UNKNOWN_KEYS: list[tuple[dict[str, object], str, str]] = [
 
 
 def as_toml(values: Mapping[str, object], path: str = "") -> str:
-    plain = [
-        f"{key} = {value!r}" for key, value in values.items() if not isinstance(value, Mapping)
-    ]
+    plain = [f"{key} = {value!r}" for key, value in values.items() if not isinstance(value, Mapping)]
     tables = [
         f"[{path}{key}]\n" + as_toml(cast("Mapping[str, object]", value), f"{path}{key}.")
         for key, value in values.items()
@@ -546,9 +530,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known(
     (here / "pyproject.toml").write_text(as_toml({"tool": {"msgkit": values}}))
     with pytest.raises(UnknownSetting) as caught:
         Settings.load()
-    assert str(caught.value) == (
-        f"unknown setting: {name} (pyproject.toml); the nearest known is {nearest}"
-    )
+    assert str(caught.value) == (f"unknown setting: {name} (pyproject.toml); the nearest known is {nearest}")
 
 
 def test_an_unknown_key_in_json_is_refused(env: Setenv) -> None:
@@ -603,9 +585,7 @@ BAD_SCALARS: list[tuple[str, object, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "reason"), BAD_SCALARS)
-def test_a_bad_value_is_refused_with_its_name_source_and_reason(
-    name: str, value: object, reason: str
-) -> None:
+def test_a_bad_value_is_refused_with_its_name_source_and_reason(name: str, value: object, reason: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         built(**{name: value})
     assert str(caught.value).startswith(f"{name} (keyword): {reason}")
@@ -693,10 +673,7 @@ def test_all_bad_values_are_named_at_once(here: Path, env: Setenv) -> None:
         Settings.load()
     assert sorted(str(caught.value).splitlines()) == [
         "MSGKIT_DRAIN (.env): must be seconds or a duration such as PT30S (given: 'soon')",
-        (
-            "environment variable MSGKIT_QUEUES__BILLING__CONCURRENCY: "
-            "must be greater than or equal to 1 (given: '0')"
-        ),
+        ("environment variable MSGKIT_QUEUES__BILLING__CONCURRENCY: must be greater than or equal to 1 (given: '0')"),
         "queues.billing.attempts (msgkit.toml): must be greater than or equal to 1 (given: 0)",
     ]
 
@@ -730,9 +707,7 @@ def test_what_must_be_json_and_is_not_is_refused(here: Path, env: Setenv) -> Non
         (".env", b"MSGKIT_URL=\xff", ".env: cannot be read: 'utf-8' codec"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(
-    file: str, content: bytes, message: str, here: Path
-) -> None:
+def test_a_file_that_cannot_be_read_is_named(file: str, content: bytes, message: str, here: Path) -> None:
     (here / file).write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
         Settings.load()
@@ -771,9 +746,7 @@ def test_a_given_file_must_be_there() -> None:
         ),
     ],
 )
-def test_a_bad_variable_is_refused(
-    variables: dict[str, str], message: str, here: Path, env: Setenv
-) -> None:
+def test_a_bad_variable_is_refused(variables: dict[str, str], message: str, here: Path, env: Setenv) -> None:
     (here / "binary").write_bytes(b"\xff\xfe")
     env(**{name: value.format(here=here) for name, value in variables.items()})
     with pytest.raises(ConfigurationError) as caught:
@@ -850,8 +823,7 @@ def test_an_unknown_broker_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError) as caught:
         settings.broker("stream")
     assert str(caught.value) == (
-        "there is no broker 'stream' in the settings: "
-        "set MSGKIT_BROKERS__STREAM__URL; known are default, audit"
+        "there is no broker 'stream' in the settings: set MSGKIT_BROKERS__STREAM__URL; known are default, audit"
     )
 
 

@@ -28,14 +28,12 @@ def compiled(kind: object) -> Compiled:
         return _compile(kind)
 
 
-def _compile(kind: Any) -> Compiled:  # noqa: ANN401 -- pydantic asks for a form of type
+def _compile(kind: Any) -> Compiled:
     from pydantic import TypeAdapter  # noqa: PLC0415 -- 50 ms, and only with the first type
 
     with _lock:
         adapter: TypeAdapter[Any] = TypeAdapter(kind)
-        return Compiled(
-            writer(adapter.serializer, adapter.core_schema), adapter.validator.validate_json
-        )
+        return Compiled(writer(adapter.serializer, adapter.core_schema), adapter.validator.validate_json)
 
 
 _remembered = lru_cache(maxsize=_LIMIT)(_compile)

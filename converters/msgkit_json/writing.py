@@ -29,9 +29,7 @@ def writer(serializer: _Serializer, schema: Mapping[str, Any]) -> Callable[[Any]
     return _finite(_by_alias(serializer, nodes), serializer, schema, nodes)
 
 
-def _by_alias(
-    serializer: _Serializer, nodes: Sequence[Mapping[str, Any]]
-) -> Callable[[Any], bytes]:
+def _by_alias(serializer: _Serializer, nodes: Sequence[Mapping[str, Any]]) -> Callable[[Any], bytes]:
     """Aliases are what is read; pydantic would write the names of the fields."""
     to_json = serializer.to_json
     if _says(nodes, "serialize_by_alias") or not any(map(_may_be_aliased, nodes)):

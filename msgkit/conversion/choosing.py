@@ -20,9 +20,7 @@ Choose = Callable[[Envelope], int]
 _Leaves = Sequence[tuple[Any, int]]
 
 
-def compile_chooser(
-    converters: Converters, kinds: Sequence[Any], chosen: Converter | None
-) -> Choose:
+def compile_chooser(converters: Converters, kinds: Sequence[Any], chosen: Converter | None) -> Choose:
     leaves = [(leaf, index) for index, kind in enumerate(kinds) for leaf in members(kind)]
     namer = converters.for_type(object, chosen)
     names = Names([leaf for leaf, _ in leaves], namer)
@@ -42,9 +40,7 @@ def compile_chooser(
     return choose
 
 
-def _by_body(
-    converters: Converters, leaves: _Leaves, kinds: Sequence[Any], chosen: Converter | None
-) -> Choose:
+def _by_body(converters: Converters, leaves: _Leaves, kinds: Sequence[Any], chosen: Converter | None) -> Choose:
     """Choose by what the body can be read as; `bytes` and anything take what nothing else does."""
     rest = next((index for leaf, index in leaves if leaf in (*ANYTHING, bytes)), None)
     shaped = [each for each in leaves if each[0] not in (*ANYTHING, bytes)]
@@ -59,16 +55,12 @@ def _by_body(
                 raise
             return rest
         exact = [index for leaf, _, index in owners if leaf is type(payload)]
-        return (
-            exact[0] if exact else next(index for _, matches, index in owners if matches(payload))
-        )
+        return exact[0] if exact else next(index for _, matches, index in owners if matches(payload))
 
     return choose
 
 
-def _decoder_of_any(
-    converters: Converters, leaves: _Leaves, kinds: Sequence[Any], chosen: Converter | None
-) -> Decode:
+def _decoder_of_any(converters: Converters, leaves: _Leaves, kinds: Sequence[Any], chosen: Converter | None) -> Decode:
     if leaves:
         return compile_decoder(converters, _union([leaf for leaf, _ in leaves]), chosen)
 

@@ -36,9 +36,7 @@ class Conversion:
         """
         return _installed()
 
-    def encoder(
-        self, kind: object, converter: Converter | None = None, content_type: str | None = None
-    ) -> Encoder:
+    def encoder(self, kind: object, converter: Converter | None = None, content_type: str | None = None) -> Encoder:
         """Return how a payload is written, by its class or by the annotation that it satisfies.
 
         Where no converter is given, a content type chooses one. Bytes go as they are under any,

@@ -29,7 +29,7 @@ def compile_decoder(converters: Converters, into: object, chosen: Converter | No
     return _decoder_of_whole(converters, into, chosen)
 
 
-def _raw(kind: Any) -> Decode:  # noqa: ANN401 -- bytes, bytearray or memoryview, which share no base
+def _raw(kind: Any) -> Decode:
     if kind is bytes:
         return attrgetter("body")
     return lambda envelope: kind(envelope.body)

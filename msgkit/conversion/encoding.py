@@ -44,9 +44,7 @@ def compile_encoder(
     )
 
 
-def _choose(
-    converters: Converters, kind: object, chosen: Converter | None, content_type: str | None
-) -> Converter:
+def _choose(converters: Converters, kind: object, chosen: Converter | None, content_type: str | None) -> Converter:
     if is_raw(kind, chosen):
         return converters.for_type(kind, None)
     if content_type and chosen is None:
@@ -76,6 +74,4 @@ def _writer(converter: Converter, kind: object, content_type: str) -> Callable[[
 
 
 def _unwritable(kind: object, content_type: str, error: Exception) -> ConversionError:
-    return ConversionError(
-        f"{describe(kind)} cannot be written as {content_type}: {explain(error)}"
-    )
+    return ConversionError(f"{describe(kind)} cannot be written as {content_type}: {explain(error)}")

@@ -67,7 +67,7 @@ def _widened(kind: type) -> tuple[type, ...]:
     return (float, int) if kind is float else (kind,)
 
 
-def _fits(kind: Any) -> Callable[[object], bool]:  # noqa: ANN401 -- pydantic asks for a form of type
+def _fits(kind: Any) -> Callable[[object], bool]:
     from pydantic import PydanticUserError, TypeAdapter  # noqa: PLC0415 -- 50 ms, and only annotations need it
 
     try:

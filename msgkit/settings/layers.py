@@ -73,9 +73,7 @@ def tabled(values: Mapping[str, object], origin: str) -> Layer:
     return dict(leaves((), values, lambda path: Source(dotted(path), origin)))
 
 
-def leaves(
-    path: Path, value: object, source: Callable[[Path], Source]
-) -> Iterator[tuple[Path, Entry]]:
+def leaves(path: Path, value: object, source: Callable[[Path], Source]) -> Iterator[tuple[Path, Entry]]:
     """Walk what stands beneath a path."""
     if value is None:
         raise ConfigurationError(f"{source(path)}: has no value; leave it out to keep the default")
@@ -104,9 +102,7 @@ def _child(path: Path, key: object, inner: object, source: Callable[[Path], Sour
 
 def merge(layers: Sequence[Layer]) -> Merged:
     """Lay layers over each other, the strongest first."""
-    named = [
-        (path, entry.source) for layer in layers for path, entry in layer.items() if len(path) > 1
-    ]
+    named = [(path, entry.source) for layer in layers for path, entry in layer.items() if len(path) > 1]
     written: dict[Path, Source] = {}
     folded: dict[Path, Source] = {}
     for (section, name, *_), source in named:

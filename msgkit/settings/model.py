@@ -65,12 +65,8 @@ class QueueValues(_Section):
     max_in_flight: Count | None = Field(
         None, description="how many messages are taken from the broker and not yet settled"
     )
-    attempts: Count | None = Field(
-        None, description="how often a message is tried before it is a dead letter"
-    )
-    autostart: bool | None = Field(
-        None, description="whether listening begins with the application, or at `resume()`"
-    )
+    attempts: Count | None = Field(None, description="how often a message is tried before it is a dead letter")
+    autostart: bool | None = Field(None, description="whether listening begins with the application, or at `resume()`")
 
 
 class ExchangeValues(_Section):
@@ -85,9 +81,7 @@ class Values(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    url: Url = Field(
-        DEFAULTS["url"], description="where the default broker is; the scheme chooses the binding"
-    )
+    url: Url = Field(DEFAULTS["url"], description="where the default broker is; the scheme chooses the binding")
     topology: Mode = Field(
         DEFAULTS["topology"],
         description="`create` makes what is missing, `verify` refuses what is missing or differs, "
@@ -98,9 +92,7 @@ class Values(BaseSettings):
         DEFAULTS["wait_for_broker"],
         description="how long a broker that is down at start is waited for; 0 fails at once",
     )
-    drain: Duration = Field(
-        DEFAULTS["drain"], description="how long running handlers may go on after a stop"
-    )
+    drain: Duration = Field(DEFAULTS["drain"], description="how long running handlers may go on after a stop")
     brokers: dict[str, BrokerValues] = Field(default_factory=dict[str, BrokerValues])
     queues: dict[str, QueueValues] = Field(default_factory=dict[str, QueueValues])
     exchanges: dict[str, ExchangeValues] = Field(default_factory=dict[str, ExchangeValues])

@@ -35,9 +35,7 @@ _MEMBERS = {
     section: re.compile(rf"(?P<name>.+)(?:__|\.)(?P<key>{'|'.join(keys)})", re.DOTALL)
     for section, keys in SECTIONS.items()
 }
-_BROKER_OPTIONS = re.compile(
-    r"(?P<name>.+?)(?:__|\.)options(?:(?:__|\.)(?P<option>.+))?", re.DOTALL
-)
+_BROKER_OPTIONS = re.compile(r"(?P<name>.+?)(?:__|\.)options(?:(?:__|\.)(?P<option>.+))?", re.DOTALL)
 
 
 def fold(name: str) -> str:

@@ -85,9 +85,7 @@ def _check(nested: Mapping[str, object]) -> tuple[Mapping[str, object], _Faults]
     return checked, faults
 
 
-def _complaints(
-    faults: _Faults, entries: Mapping[Path, Entry], given: Mapping[Path, object]
-) -> Iterator[str]:
+def _complaints(faults: _Faults, entries: Mapping[Path, Entry], given: Mapping[Path, object]) -> Iterator[str]:
     for path, reason in faults:
         source = entries[path].source
         secret = source.secret or path[-1] == "url" or "options" in path
@@ -109,6 +107,4 @@ def _check_brokers(resolved: Resolved) -> None:
             name = cast("str", resolved.sections[path[0]][path[1]]["broker"])
             if name != DEFAULT_BROKER and "url" not in resolved.member("brokers", name):
                 nearest = closest(name, [DEFAULT_BROKER, *brokers])
-                raise ConfigurationError(
-                    f"{source}: there is no broker {name!r}; the nearest known is {nearest}"
-                )
+                raise ConfigurationError(f"{source}: there is no broker {name!r}; the nearest known is {nearest}")

@@ -68,9 +68,7 @@ class Settings:
         object.__setattr__(self, "_resolved", resolve([tabled(values, "keyword")]))
 
     @classmethod
-    def load(
-        cls, file: str | PathLike[str] | None = None, **keywords: Unpack[SettingsValues]
-    ) -> Self:
+    def load(cls, file: str | PathLike[str] | None = None, **keywords: Unpack[SettingsValues]) -> Self:
         """Return what is said in code and outside of it.
 
         The first of these that sets a value wins: keywords, environment, secret files, `.env`,
@@ -140,9 +138,7 @@ class Settings:
         if name != DEFAULT_BROKER and "url" not in said:
             known = ", ".join(dict.fromkeys([DEFAULT_BROKER, *self.brokers]))
             wanted = variable(("brokers", name, "url"))
-            raise ConfigurationError(
-                f"there is no broker {name!r} in the settings: set {wanted}; known are {known}"
-            )
+            raise ConfigurationError(f"there is no broker {name!r} in the settings: set {wanted}; known are {known}")
         return Broker(
             name=name,
             url=said.get("url", self.url),

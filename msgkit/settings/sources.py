@@ -31,9 +31,7 @@ DEFAULT_SECRETS_DIR = "/run/secrets"
 _TEST_PREFIX = "MSGKIT_TEST_"
 _SETTINGS_FILE = "msgkit.toml"
 _PROJECT_FILE = "pyproject.toml"
-_SERVICE_LINK = re.compile(
-    r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
-)
+_SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)")
 
 _Found = tuple[str, str | SecretFile | None, Source]
 
@@ -143,15 +141,11 @@ def _layer(found: Iterable[_Found]) -> Layer:
     return {**layer, **{path: entry for path, entry in tables if path not in layer}}
 
 
-def _leaf(
-    path: Path, value: str | SecretFile | None, source: Source
-) -> Iterable[tuple[Path, Entry]]:
+def _leaf(path: Path, value: str | SecretFile | None, source: Source) -> Iterable[tuple[Path, Entry]]:
     return leaves(path, value, lambda _: source)
 
 
-def _json_leaves(
-    path: Path, value: str | SecretFile | None, source: Source
-) -> Iterable[tuple[Path, Entry]]:
+def _json_leaves(path: Path, value: str | SecretFile | None, source: Source) -> Iterable[tuple[Path, Entry]]:
     text = Entry(value, source).read()
     try:
         table: object = json.loads(cast("str", text))
@@ -172,9 +166,7 @@ def _unknown(name: str, source: Source) -> UnknownSetting:
     hint = ""
     if _SERVICE_LINK.fullmatch(name):
         hint = " (if Kubernetes set it for a service, set enableServiceLinks: false)"
-    return UnknownSetting(
-        f"unknown setting: {source}; the nearest known is {nearest_variable(name)}{hint}"
-    )
+    return UnknownSetting(f"unknown setting: {source}; the nearest known is {nearest_variable(name)}{hint}")
 
 
 def _toml(file: str | PathLike[str] | None) -> Layer:
