@@ -9,7 +9,7 @@ from msgkit.dispatch.handler import Handler
 from msgkit.envelope import Envelope
 from msgkit.interception import around_handling
 from msgkit.message import Message
-from msgkit.settlement import Reject, Retry, Settlement
+from msgkit.settlement import Accept, Reject, Retry, Settlement
 
 __all__ = ["Outcome", "handle_batch"]
 
@@ -63,19 +63,21 @@ class _Meeting:
         self._met: dict[int, tuple[Envelope, asyncio.Future[Settlement]]] = {}
         self._expected = 0
         self._complete = asyncio.Event()
+        self._begun = False
 
     async def run(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
         self._expected = len(envelopes)
         async with asyncio.TaskGroup() as group:
             ways = [group.create_task(self._way(place, envelope)) for place, envelope in enumerate(envelopes)]
             await self._complete.wait()
-            if self._met:
-                outcomes = await self._call([envelope for envelope, _ in self._met.values()])
-                for (_, future), outcome in zip(self._met.values(), outcomes, strict=True):
-                    if isinstance(outcome, Exception) and not isinstance(outcome, (Retry, Reject)):
-                        future.set_exception(outcome)
-                    elif not isinstance(outcome, BaseException) or isinstance(outcome, (Retry, Reject)):
-                        future.set_result(outcome)
+            self._begun = True
+            # In the order of delivery, however long each of them took on its way.
+            met = [self._met[place] for place in sorted(self._met)]
+            waiting = [(envelope, future) for envelope, future in met if not future.done()]
+            if waiting:
+                outcomes = await self._call([envelope for envelope, _ in waiting])
+                for (_, future), outcome in zip(waiting, outcomes, strict=True):
+                    _tell(future, outcome)
         return [way.result() for way in ways]
 
     async def _way(self, place: int, envelope: Envelope) -> Outcome:
@@ -92,10 +94,25 @@ class _Meeting:
 
     async def _meet(self, place: int, envelope: Envelope) -> Settlement:
         future: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
-        self._met[place] = (envelope, future)
-        self._check()
+        if self._begun:
+            # An interceptor asks once more: alone, since the others have gone on.
+            (outcome,) = await self._call([envelope])
+            _tell(future, outcome)
+        else:
+            self._met[place] = (envelope, future)
+            self._check()
         return await future
 
     def _check(self) -> None:
         if len(self._met) == self._expected:
             self._complete.set()
+
+
+def _tell(future: "asyncio.Future[Settlement]", outcome: Outcome) -> None:
+    """Tell whoever waits how its message is to end, unless it waits no longer."""
+    if future.done():
+        return
+    if isinstance(outcome, (Accept, Retry, Reject)):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)

@@ -85,11 +85,11 @@ class Handler:
                 if signature.delivery
                 else Message.received(payload, envelope)
             )
-        if seen is not None:
-            seen.append(message or Message.received(payload, envelope))
         result = self._call(envelope, payload, message)
         if result is not None and hasattr(result, "__await__"):
             result = await result
+        if seen is not None:
+            seen.append(message or Message.received(payload, envelope))
         if result is None and not signature.delivery:
             return ACCEPT
         if isinstance(result, (Accept, Retry, Reject)):
@@ -109,8 +109,6 @@ class Handler:
         """Return how each message of a batch is to end; what goes wrong with all of them is raised."""
         signature = self._signature
         messages = [Message.received(payload, envelope) for payload, envelope in zip(payloads, envelopes, strict=True)]
-        if seen is not None:
-            seen.extend(messages)
         items = messages if signature.message else list(payloads)
         result = self._function(
             *[items if get in CONTENT else get(envelopes[0], None, None) for get in signature.positional],
@@ -118,7 +116,10 @@ class Handler:
         )
         if hasattr(result, "__await__"):
             result = await result
-        return self._batch_result(result, len(envelopes))
+        settlements = self._batch_result(result, len(envelopes))
+        if seen is not None:
+            seen.extend(messages)
+        return settlements
 
     def decode(self, envelope: Envelope) -> Any:
         """Return the payload, or raise what makes the message poison."""

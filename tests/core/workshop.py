@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from msgkit.settings import SettingsValues
 from msgkit.spi import BindingOptions, Capabilities, Event, Power, Refused, Support
 from msgkit_memory import Broker, MemoryBinding
 
-__all__ = ["Order", "Place", "narrow", "refusal_at_start", "until"]
+__all__ = ["Order", "Place", "fares", "narrow", "refusal_at_start", "until"]
 
 _numbers = count(1)
 _DEADLINE = 10.0
@@ -74,6 +74,12 @@ async def refusal_at_start(
     assert (await app.health())["status"] == "stopped"
     assert place.is_untouched
     return str(caught.value)
+
+
+async def fares(app: Application, queue: str) -> Mapping[str, Any]:
+    """Return what an application tells of one of its queues."""
+    health: Any = await app.health()
+    return cast("Mapping[str, Any]", health["queues"][queue])
 
 
 async def until(happened: Callable[[], object]) -> None:
