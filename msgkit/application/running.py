@@ -10,7 +10,7 @@ from msgkit.clock import Clock
 from msgkit.container import HandlingObserver, QueueRunner
 from msgkit.dispatch import Handler
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import ConfigurationError, MessagingError, UnsupportedCapability
+from msgkit.errors import ConfigurationError, UnsupportedCapability
 from msgkit.interception import HandleInterceptor
 from msgkit.listener import BoundChecker, BoundListener
 from msgkit.message import Message
@@ -158,7 +158,7 @@ class Running:
             broker = self._session.naming.broker(spec.queue)
             try:
                 await self._session.answer(envelope, value, broker)
-            except MessagingError as error:
+            except Exception as error:  # noqa: BLE001 -- an interceptor of sends may raise anything
                 # The handler has done its work; doing it again would not make the asker come back.
                 logger.warning(
                     "the answer of %s() to %s was lost: %s",
@@ -186,7 +186,7 @@ class Running:
         async def fail(request: Envelope, why: GiveUp) -> None:
             try:
                 await self._session.answer_failure(request, why, broker)
-            except MessagingError as error:
+            except Exception as error:  # noqa: BLE001 -- as above, and no worker may end of it
                 logger.warning(
                     "the failure of %s could not be told to who asked: %s",
                     request.message_id,
