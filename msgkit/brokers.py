@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from msgkit.clock import Clock
@@ -148,9 +149,7 @@ class Links:
         return link
 
     async def _connect(self, name: str) -> Link:
-        if self._closed:
-            msg = f"the connection to broker {name!r} is closed"
-            raise Closed(msg)
+        self._refuse_when_closed(name)
         broker = self.settings.broker(name)
         if name == "default" and broker.url.startswith("memory:") and not self.settings.chosen("url"):
             logger.warning(
@@ -158,9 +157,21 @@ class Links:
                 "set MSGKIT_URL (memory:// says that this is meant)"
             )
         link = Link(broker, clock=self.clock, wait=self.settings.wait_for_broker)
-        await link.open()
+        try:
+            await link.open()
+            self._refuse_when_closed(name)
+        except BaseException:
+            # Whoever gave up waiting leaves no connection behind that comes about later.
+            with suppress(MessagingError):
+                await link.close(0.0)
+            raise
         self._open[name] = link
         return link
+
+    def _refuse_when_closed(self, name: str) -> None:
+        if self._closed:
+            msg = f"the connection to broker {name!r} is closed"
+            raise Closed(msg)
 
     async def close(self, deadline: float) -> None:
         self._closed = True

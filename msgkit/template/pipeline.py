@@ -19,17 +19,17 @@ T = TypeVar("T")
 
 #: Puts an envelope on its way; the event is set when it is.
 Write = Callable[[Outgoing, Envelope, float, asyncio.Event], Coroutine[Any, Any, Receipt]]
-_Prepare = Callable[[Destination[Any]], Awaitable[Outgoing]]
+_Reach = Callable[[Destination[Any], float], Awaitable[Outgoing]]
 
 
 class BoundedPipeline:
     """At most so many messages that are not confirmed."""
 
-    def __init__(self, prepare: _Prepare, write: Write, *, in_flight: int) -> None:
+    def __init__(self, reach: _Reach, write: Write, *, in_flight: int) -> None:
         if in_flight < 1:
             msg = f"pipeline(in_flight={in_flight}): at least one message must be in flight"
             raise ConfigurationError(msg)
-        self._prepare = prepare
+        self._reach = reach
         self._write = write
         self._room = asyncio.Semaphore(in_flight)
         self._tasks: set[Task[Receipt]] = set()
@@ -42,8 +42,8 @@ class BoundedPipeline:
         if self._closed:
             msg = "the pipeline was left; its messages are confirmed, and it takes no more"
             raise Closed(msg)
-        outgoing = await self._prepare(to)
         timeout = at_least_zero(options["timeout"], "timeout=") if "timeout" in options else DEFAULT_TIMEOUT
+        outgoing = await self._reach(to, timeout)
         return await self.send_envelope(outgoing, outgoing.envelope(payload, options), timeout)
 
     async def send_envelope(self, outgoing: Outgoing, envelope: Envelope, timeout: float) -> "Future[Receipt]":

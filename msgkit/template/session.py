@@ -7,7 +7,7 @@ from msgkit.brokers import Link, Links
 from msgkit.clock import Clock
 from msgkit.conversion import Conversion
 from msgkit.envelope import Envelope, Kind, Receipt, new_id
-from msgkit.errors import ConfigurationError
+from msgkit.errors import BrokerUnavailable, ConfigurationError, SendRefused
 from msgkit.interception import Send, SendInterceptor, around_sending
 from msgkit.naming import Naming, require_topology
 from msgkit.policy import GiveUp
@@ -54,6 +54,18 @@ class Session:
                 self.outgoing.clear()
             self.outgoing[to] = known
         return known
+
+    async def reach(self, to: Destination[Any], timeout: float) -> Outgoing:
+        """Do as `prepare` does, in the time that a message to it has.
+
+        :raises SendRefused: when its broker cannot be reached by then
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self.prepare(to)
+        except (TimeoutError, BrokerUnavailable) as error:
+            msg = f"nothing was sent to {to}: its broker could not be reached within {timeout:g} s"
+            raise SendRefused(msg) from error
 
     async def link_of(self, destination: Destination[Any]) -> Link:
         return await self.links.get(self.naming.broker(destination))

@@ -131,7 +131,7 @@ class MessageTemplate(Sender):
     async def send(self, to: Destination[T], payload: T | Message[T], /, **options: Unpack[SendOptions]) -> Receipt:
         session = self._session or await self.session()
         try:
-            outgoing = session.outgoing.get(to) or await session.prepare(to)
+            outgoing = session.outgoing.get(to) or await session.reach(to, _timeout(options))
         except TypeError:
             outgoing = await session.prepare(to)
         envelope = outgoing.envelope(payload, options)
@@ -153,7 +153,7 @@ class MessageTemplate(Sender):
             msg = "send_many(message_id=) would give all one id; give each its own: Message(payload, message_id=...)"
             raise ConfigurationError(msg)
         session = await self.session()
-        outgoing = await session.prepare(to)
+        outgoing = await session.reach(to, _timeout(options))
         # Refused as a whole before the first is sent, as a list with a wrong payload in it is one mistake.
         envelopes = [outgoing.envelope(payload, options) for payload in payloads]
         async with self.pipeline() as pipeline:
@@ -171,7 +171,7 @@ class MessageTemplate(Sender):
         :raises ExceptionGroup: on leaving, of the sends that failed
         """
         session = await self.session()
-        pipeline = BoundedPipeline(session.prepare, session.send, in_flight=in_flight)
+        pipeline = BoundedPipeline(session.reach, session.send, in_flight=in_flight)
         try:
             yield pipeline
         except BaseException:
@@ -199,9 +199,9 @@ class MessageTemplate(Sender):
             )
             raise ConfigurationError(msg)
         session = await self.session()
-        outgoing = await session.prepare(to)
-        requester = await session.requester(outgoing.link, f"request({to})")
         timeout = _timeout(options)
+        outgoing = await session.reach(to, timeout)
+        requester = await session.requester(outgoing.link, f"request({to})")
 
         async def send(request: Envelope) -> None:
             await session.send(outgoing, request, timeout)

@@ -154,6 +154,44 @@ async def a_send_to_a_frozen_broker_is_unknown_when_its_time_is_up(lab: Lab) -> 
         await lab.quiet(handler)
 
 
+@check(1, 13, needs=(Fault.STOP,), limit=10)
+async def a_send_that_never_reached_its_broker_is_refused_when_its_time_is_up(lab: Lab) -> None:
+    queue = lab.queue()
+    await lab.declare(queue)
+    await lab.harness.stop()
+    patient = lab.harness.settings(wait_for_broker=20 * lab.patience)
+    async with MessageTemplate(patient) as template:
+        began = lab.journal.now()
+        with raises(SendRefused, queue.name):
+            await lab.send(queue, "in vain", via=template, timeout=0.3)
+        assert lab.journal.now() - began < lab.patience
+        await lab.harness.start()
+        await lab.send(queue, "after", via=template, timeout=3 * lab.patience)
+    handler = lab.handler(queue).does(accept)
+    async with lab.application(handler):
+        await lab.accepts(handler, 1)
+        await lab.quiet(handler)
+
+
+@check(1, 13, needs=(Fault.STOP,), limit=10)
+async def a_template_that_is_closed_while_it_connects_leaves_nothing(lab: Lab) -> None:
+    queue = lab.queue()
+    await lab.declare(queue)
+    await lab.harness.stop()
+    template = MessageTemplate(lab.harness.settings(wait_for_broker=20 * lab.patience))
+    sending = asyncio.create_task(template.send(queue, "never"))
+    await lab.quiet()
+    await template.close()
+    await lab.harness.start()
+    with raises(MessagingError):
+        await sending
+    handler = lab.handler(queue).does(accept)
+    async with lab.application(handler):
+        await lab.send(queue, "sentinel", timeout=3 * lab.patience)
+        await lab.accepts(handler, 1)
+        await lab.quiet(handler)
+
+
 @check(1, needs=(Fault.STOP,), limit=10)
 async def a_send_that_is_cancelled_while_it_waits_stores_nothing(lab: Lab) -> None:
     """What waits for the connection was not written; the ledger knows nothing of it either."""
