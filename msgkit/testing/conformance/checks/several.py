@@ -26,19 +26,15 @@ def two_brokers(lab: Lab) -> Settings:
 async def a_destination_lives_on_its_own_broker(lab: Lab) -> None:
     name = lab.name("jobs")
     here, there = Queue(name, str), Queue(name, str, broker="second")
-    kept = {queue.broker: Kept(lab, queue, str) for queue in (there,)}
-    settings = two_brokers(lab)
-    async with lab.application(kept["second"].function, settings=settings, topology=[]) as app:
-        await lab.declare(here)
+    kept = [Kept(lab, queue, str) for queue in (here, there)]
+    listeners = [each.function for each in kept]
+    async with lab.application(*listeners, settings=two_brokers(lab)) as app:
         receipts = [await app.template.send(queue, queue.broker) for queue in (here, there)]
-        await kept["second"].gets(1)
+        for each in kept:
+            await each.gets(1)
         await lab.quiet()
     assert [receipt.broker for receipt in receipts] == ["default", "second"]
-    assert kept["second"].payloads == ["second"]
-    other = Kept(lab, here, str)
-    async with lab.application(other.function):
-        await other.gets_just(1)
-    assert other.payloads == ["default"]
+    assert [each.payloads for each in kept] == [["default"], ["second"]]
 
 
 @check(1, 3)
