@@ -1,0 +1,272 @@
+"""Animals that give messages to the wrong ones, too many at once, or in the wrong order."""
+
+import sys
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+from msgkit.envelope import Envelope
+from msgkit.settlement import Accept
+from msgkit.spi import (
+    Consumer,
+    Down,
+    Event,
+    Gap,
+    QueueSpec,
+    RawDelivery,
+    RawSettlement,
+    Sink,
+    Subscription,
+)
+from msgkit_memory.server import Broker
+from tests.zoo.animal import Animal, Line, caught_by, ignore
+
+__all__: list[str] = []
+
+_accepted: "WeakKeyDictionary[Broker, dict[str, deque[Envelope]]]" = WeakKeyDictionary()
+
+
+@caught_by()
+class DeliversToTwo(Animal):
+    """Gives a message to two consumers, where there are two."""
+
+    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
+        super().deliver(line, batch)
+        if len(self.server(line.queue).takers) > 1:
+            for raw in batch:
+                if raw.envelope.message_id not in self.memory:
+                    self.memory.add(raw.envelope.message_id)
+                    self.put(line.queue, raw.envelope)
+
+
+@caught_by()
+class RepeatsForWhoJoins(Animal):
+    """Delivers what was just accepted once more when a consumer joins."""
+
+    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
+        if isinstance(how, Accept):
+            self.lately(line.queue).append(raw.envelope)
+        return super().settle(line, raw, how)
+
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
+        consumer = await super().subscribe(subscription, sink)
+        lately = self.lately(subscription.queue)
+        while lately:
+            self.put(subscription.queue, lately.popleft())
+        return consumer
+
+    def lately(self, queue: QueueSpec) -> deque[Envelope]:
+        queues = _accepted.setdefault(self.broker, {})
+        return queues.setdefault(queue.name, deque(maxlen=5))
+
+
+@caught_by()
+class ReplaysHistory(Animal):
+    """Gives a new queue what was sent before it was there."""
+
+    def spec(self, queue: QueueSpec) -> QueueSpec:
+        return replace(queue, start="earliest")
+
+
+@caught_by()
+class BeginsWithTheListener(Animal):
+    """Gives a queue nothing until somebody listens."""
+
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
+        if subscription.queue.dead_letters is not None:
+            with self.broker.lock:
+                if not self.server(subscription.queue).takers:
+                    self.server(subscription.queue).purge()
+        return await super().subscribe(subscription, sink)
+
+
+@caught_by()
+class ExceedsItsCredit(Animal):
+    """Delivers twice as much as was asked for."""
+
+    def credit(self, line: Line, n: int) -> None:
+        super().credit(line, 2 * n)
+
+
+@caught_by()
+class NeedsNoCredit(Animal):
+    """Delivers before anything was asked for."""
+
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
+        consumer = await super().subscribe(subscription, sink)
+        consumer.credit(1)
+        return consumer
+
+
+@caught_by()
+class TakesASettlementForCredit(Animal):
+    """Delivers one more for each that is settled, whether that was asked for or not."""
+
+    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
+        future = super().settle(line, raw, how)
+        self.credit(line, 1)
+        return future
+
+
+@caught_by()
+class RunsOutOfCredit(Animal):
+    """Hears only the first time how much may be delivered."""
+
+    def born(self) -> None:
+        self.heard: set[Line] = set()
+
+    def credit(self, line: Line, n: int) -> None:
+        if line not in self.heard:
+            self.heard.add(line)
+            super().credit(line, n)
+
+
+@caught_by()
+class FetchesWithoutMeasure(Animal):
+    """Fetches all there is, and hands it on as it is asked for."""
+
+    def born(self) -> None:
+        self.wanted: dict[Line, int] = {}
+        self.fetched: dict[Line, deque[RawDelivery]] = {}
+
+    def credit(self, line: Line, n: int) -> None:
+        if line not in self.wanted:
+            self.fetched[line] = deque()
+            super().credit(line, 10_000)
+        self.wanted[line] = self.wanted.get(line, 0) + n
+        self.hand_on(line)
+
+    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
+        self.fetched[line].extend(batch)
+        self.hand_on(line)
+
+    def hand_on(self, line: Line) -> None:
+        fetched = self.fetched[line]
+        while fetched and self.wanted[line]:
+            self.wanted[line] -= 1
+            line.pass_on([fetched.popleft()])
+
+
+@caught_by()
+class WeighsNothing(Animal):
+    """Does not look at how large the bodies are that it fetches."""
+
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
+        return await super().subscribe(replace(subscription, max_bytes=sys.maxsize), sink)
+
+
+@caught_by()
+class HandsOnFullHands(Animal):
+    """Keeps back what has come until there are four of it."""
+
+    def born(self) -> None:
+        self.kept: dict[Line, list[RawDelivery]] = {}
+
+    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
+        kept = self.kept.setdefault(line, [])
+        kept.extend(batch)
+        full = len(kept) // 4 * 4
+        line.pass_on(kept[:full])
+        del kept[:full]
+
+
+@caught_by()
+class HasOneLane(Animal):
+    """Has every message wait for the one before it."""
+
+    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
+        for raw in batch:
+            raw.lane = "all"
+        super().deliver(line, batch)
+
+
+@caught_by()
+class HasNoLanes(Animal):
+    """Has two messages of one key be handled at once."""
+
+    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
+        for raw in batch:
+            raw.lane = None
+        super().deliver(line, batch)
+
+
+@caught_by()
+class KeepsNoOrder(Animal):
+    """Takes an ordered queue for any other."""
+
+    def spec(self, queue: QueueSpec) -> QueueSpec:
+        return replace(queue, ordered=False)
+
+
+@caught_by()
+class IsNotStrict(Animal):
+    """Takes a strict queue for an ordered one."""
+
+    def spec(self, queue: QueueSpec) -> QueueSpec:
+        return replace(queue, ordered=bool(queue.ordered))
+
+
+@caught_by()
+class OrdersTheWholeQueue(Animal):
+    """Has one key hold all others of an ordered queue."""
+
+    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
+        if line.queue.ordered:
+            for raw in batch:
+                raw.lane = line.queue.name
+        super().deliver(line, batch)
+
+
+@caught_by()
+class DeliversTheLastFirst(Animal):
+    """Hands on a burst in the wrong order."""
+
+    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
+        super().deliver(line, batch[::-1])
+
+
+# -- anonymous queues
+
+
+@caught_by()
+class SharesAnonymousQueues(Animal):
+    """Gives two processes one anonymous queue."""
+
+    def spec(self, queue: QueueSpec) -> QueueSpec:
+        if not queue.anonymous:
+            return queue
+        return replace(queue, name=f"anonymous.{queue.routes[0].exchange}")
+
+
+@caught_by()
+class DropsAnonymousQueues(Animal):
+    """Removes an anonymous queue as soon as its connection is lost."""
+
+    def hear(self, tell: Callable[[Event], None], event: Event) -> None:
+        if isinstance(event, Down):
+            with self.broker.lock:
+                for name in self._session.client.anonymous:
+                    self.broker.drop_anonymous(name)
+        super().hear(tell, event)
+
+
+@caught_by()
+class SaysNothingOfGaps(Animal):
+    """Does not tell that messages passed an anonymous queue by."""
+
+    def hear(self, tell: Callable[[Event], None], event: Event) -> None:
+        if not isinstance(event, Gap):
+            super().hear(tell, event)
+
+
+@caught_by()
+class RetriesAnonymousElsewhere(Animal):
+    """Gives what failed in an anonymous queue to all that are like it."""
+
+    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
+        if not line.queue.anonymous or isinstance(how, Accept):
+            return super().settle(line, raw, how)
+        ignore(self.send(raw.envelope._replace(attempt=raw.attempt + 1)))
+        return super().settle(line, raw, Accept())
