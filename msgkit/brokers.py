@@ -18,6 +18,7 @@ from msgkit.spi import (
     Fatal,
     Gap,
     Plan,
+    Power,
     ProvisionMode,
     Topology,
     Up,
@@ -99,6 +100,8 @@ class Link:
 
     async def declare(self, topology: Topology, mode: ProvisionMode | None = None) -> Plan:
         """Bring about a topology, in the mode of the settings unless another is given."""
+        if mode is ProvisionMode.PRUNE:
+            self.capabilities.require(Power.PRUNE, f"pruning broker {self.broker.name!r}")
         return await self.binding.provision(topology, mode or ProvisionMode(self.broker.topology))
 
     async def close(self, deadline: float) -> None:

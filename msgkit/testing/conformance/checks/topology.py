@@ -150,20 +150,21 @@ async def what_differs_is_refused_by_name_or_done(lab: Lab) -> None:
 async def a_stale_route_is_told_and_goes_only_when_pruned(lab: Lab) -> None:
     exchange = lab.exchange()
     name = lab.name("jobs")
-    if lab.refused(Power.PRUNE):
-        with lab.refusal():
-            await provision(lab, ProvisionMode.PRUNE, Queue(name, exchange.where()))
-        return
     await lab.declare(Queue(name, exchange.where("kept.*"), exchange.where("stale.*")))
     queue = Queue(name, exchange.where("kept.*"))
     kept = Kept(lab, queue, str)
+    planning = Application([kept.function], settings=lab.settings())
+    if lab.refused(Power.PRUNE):
+        with lab.refusal("prune"):
+            await planning.plan(prune=True)
+        return
     async with lab.application(kept.function) as app:
-        ((_, _, plan),) = await Application([kept.function], settings=lab.settings()).plan()
+        ((_, _, plan),) = await planning.plan()
         assert entries(plan, PlanAction.STALE, "stale.*", name), f"no drift in {plan}"
         assert not entries(plan, PlanAction.STALE, "kept.*")
         await app.template.send(exchange, "still routed", subject="stale.a")
         await kept.gets(1)
-        await provision(lab, ProvisionMode.PRUNE, queue)
+        await planning.plan(prune=True)
         assert await exists(lab, queue)
         await app.template.send(exchange, "routed no more", subject="stale.a")
         await app.template.send(exchange, "kept", subject="kept.a")
