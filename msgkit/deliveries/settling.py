@@ -141,7 +141,7 @@ class Settling:
     def _without_dead_letters(self, raw: RawDelivery, envelope: Envelope, why: GiveUp) -> None:
         if self._queue.dead_letters_of is not None:
             # A dead letter that cannot be handled stays what it is: there is no second grave.
-            self._again(raw, envelope, Again(max(self._policy.limit, 1.0), why.error))
+            self._once_more(raw, envelope, Again(max(self._policy.limit, 1.0), why.error))
             return
         self.counts.dropped += 1
         _log(
@@ -155,6 +155,9 @@ class Settling:
 
     def _again(self, raw: RawDelivery, envelope: Envelope, decision: Again) -> None:
         self.counts.failed += 1
+        self._once_more(raw, envelope, decision)
+
+    def _once_more(self, raw: RawDelivery, envelope: Envelope, decision: Again) -> None:
         self.counts.retried += 1
         after = decision.after
         _log(
