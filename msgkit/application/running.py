@@ -10,7 +10,7 @@ from msgkit.clock import Clock
 from msgkit.container import HandlingObserver, QueueRunner
 from msgkit.dispatch import Handler
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import ConfigurationError, UnsupportedCapability
+from msgkit.errors import ConfigurationError, SendFailed, UnsupportedCapability
 from msgkit.interception import HandleInterceptor
 from msgkit.listener import BoundChecker, BoundListener
 from msgkit.message import Message
@@ -158,14 +158,12 @@ class Running:
             broker = self._session.naming.broker(spec.queue)
             try:
                 await self._session.answer(envelope, value, broker)
-            except Exception as error:  # noqa: BLE001 -- an interceptor of sends may raise anything
+            except SendFailed as error:
                 # The handler has done its work; doing it again would not make the asker come back.
-                logger.warning(
-                    "the answer of %s() to %s was lost: %s",
-                    handler.name,
-                    envelope.message_id,
-                    error,
-                )
+                logger.warning("the answer of %s() to %s was lost: %s", handler.name, envelope.message_id, error)
+            except Exception as error:  # noqa: BLE001 -- converters and interceptors may raise anything
+                logger.warning("the answer of %s() to %s cannot be sent: %s", handler.name, envelope.message_id, error)
+                await self._failure_replier(broker)(envelope, GiveUp("the answer cannot be sent", error))
         elif spec.send_to is not None:
             correlation = envelope.correlation_id or envelope.message_id
             await self._template.send(spec.send_to, value, correlation_id=correlation)

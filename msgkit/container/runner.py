@@ -73,7 +73,7 @@ class QueueRunner:
 
     async def _subscribe(self) -> None:
         in_flight = self.options.max_in_flight
-        subscription = Subscription(queue=self.queue, max_in_flight=in_flight, lease=self.options.timeout)
+        subscription = Subscription(queue=self.queue, max_in_flight=in_flight)
         settling = await self._intake.open(self._binding, subscription)
         self._handling = Handling(
             self._dispatcher,

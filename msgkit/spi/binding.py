@@ -57,13 +57,12 @@ class BindingOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """One consumer of one queue. Leases are renewed from receipt on, for `lease` seconds at most."""
+    """One consumer of one queue. Leases are renewed from receipt on, until the delivery is settled or lost."""
 
     queue: QueueSpec
     max_in_flight: int
     #: Of bodies, unsettled: past it nothing more is fetched, though one message always is.
     max_bytes: int = 64 * 1024 * 1024
-    lease: float | None = None
 
 
 class Sink(Protocol):

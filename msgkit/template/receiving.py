@@ -45,6 +45,7 @@ class Receiver(Generic[T_co]):
         self._decode = decode
         self._reply = reply
         self._asked = 0
+        self._takers = 0
         self._news = asyncio.Event()
         terms = Terms(policy=Backoff(), clock=clock, counts=Counts(), returns_credit=False)
         # A taker decides what he does at once; only where order was asked for must a retry hold its lane.
@@ -56,7 +57,14 @@ class Receiver(Generic[T_co]):
     async def take(self, limit: int = 1, /, *, timeout: Seconds = 0) -> Sequence[Delivery[T_co]]:
         """Return up to `limit` deliveries: those there are, or those that come until one is there or time is up."""
         check_whole(limit, "take(limit)")
-        until = asyncio.get_running_loop().time() + (at_least_zero(timeout, "timeout=") or _AT_ONCE)
+        self._takers += 1
+        try:
+            return await self._take(limit, at_least_zero(timeout, "timeout=") or _AT_ONCE)
+        finally:
+            self._takers -= 1
+
+    async def _take(self, limit: int, patience: float) -> Sequence[Delivery[T_co]]:
+        until = asyncio.get_running_loop().time() + patience
         self._ask(limit)
         while True:
             self._news.clear()
@@ -105,9 +113,17 @@ class Receiver(Generic[T_co]):
     def arrived(self, count: int, /) -> None:
         self._asked = max(0, self._asked - count)
         self._news.set()
+        if not self._takers:
+            # Asked for by a take that went without it: others may be waiting for it.
+            self._give_back()
 
     def ready(self) -> None:
         self._news.set()
+
+    def _give_back(self) -> None:
+        settling, lanes = self._intake.settling, self._intake.lanes
+        for raw in lanes.take_out(lambda raw: raw in settling.held):
+            settling.release(raw)
 
     def running(self) -> AbstractSet[RawDelivery]:
         return frozenset()

@@ -86,7 +86,8 @@ class ShelfBinding(Binding):
         return
 
     async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
-        return ShelfConsumer(self._shelf, self._shelf.queues[subscription.queue.name], sink)
+        queue = self._shelf.queues[subscription.queue.name]
+        return ShelfConsumer(self._shelf, queue, sink, subscription.max_bytes)
 
     async def close(self, deadline: float) -> None:
         del deadline

@@ -13,11 +13,12 @@ __all__ = ["ShelfConsumer"]
 class ShelfConsumer:
     holds = False
 
-    def __init__(self, shelf: Shelf, queue: ShelfQueue, sink: Sink) -> None:
+    def __init__(self, shelf: Shelf, queue: ShelfQueue, sink: Sink, max_bytes: int) -> None:
         self._shelf = shelf
         self._queue = queue
         self._sink = sink
         self._credit = 0
+        self._room = max_bytes
         self._unsettled: dict[RawDelivery, Waiting] = {}
         self._is_awake = False
         queue.takers.append(self.wake)
@@ -37,8 +38,9 @@ class ShelfConsumer:
         if self.wake not in self._queue.takers:
             return
         batch: list[RawDelivery] = []
-        while self._credit and self._queue.waiting:
+        while self._credit and self._queue.waiting and self._room > 0:
             message = self._queue.waiting.popleft()
+            self._room -= len(message.envelope.body)
             envelope = message.envelope
             delivery = RawDelivery(envelope, envelope.attempt, 0, envelope.key, self, None)
             self._unsettled[delivery] = message
@@ -60,7 +62,9 @@ class ShelfConsumer:
             case Dead(copy):
                 self._shelf.store(copy)
         del self._unsettled[delivery]
+        self._room += len(delivery.envelope.body)
         self._queue.unsettled -= 1
+        self.wake()
 
     def _again(self, copy: Envelope) -> None:
         self._queue.later -= 1
