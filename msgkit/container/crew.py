@@ -56,11 +56,15 @@ class Crew:
             self._workers.append(Worker(work, f"msgkit:{self._queue}:{len(self._workers)}"))
             wanted -= 1
 
-    async def close(self, deadline: float) -> None:
-        """Begin nothing more, and wait for what runs; when time is up, cancel what can be cancelled."""
+    def dismiss(self) -> None:
+        """Begin nothing more."""
         self.is_open = False
         for worker in self._workers:
-            worker.wake()
+            worker.dismiss()
+
+    async def close(self, deadline: float) -> None:
+        """Begin nothing more, and wait for what runs; when time is up, cancel what can be cancelled."""
+        self.dismiss()
         tasks = {worker.task: worker for worker in self._workers}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=deadline)
@@ -110,8 +114,8 @@ class Crew:
     async def _singly(self, worker: Worker) -> None:
         handling, settling = self._tools()
         ready = self._lanes.ready
-        while self.is_open:
-            while ready and self.is_open:
+        while not worker.is_dismissed:
+            while ready and not worker.is_dismissed:
                 await handling.one(worker, ready.popleft())
             settling.give_credit()
             await self._rest(worker)
@@ -119,7 +123,7 @@ class Crew:
     async def _in_batches(self, worker: Worker) -> None:
         handling, settling = self._tools()
         batch = self._options.batch
-        while self.is_open and batch is not None:
+        while batch is not None and not worker.is_dismissed:
             raws = await self._gather(worker, batch)
             if raws:
                 await handling.batch(worker, raws)
@@ -129,17 +133,17 @@ class Crew:
         """Return a full batch, or what came within its time; nothing when closed meanwhile."""
         ready = self._lanes.ready
         raws: list[RawDelivery] = []
-        while self.is_open and not ready:
+        while not ready and not worker.is_dismissed:
             await self._rest(worker)
         full = self._clock.now() + batch.within
-        while self.is_open and len(raws) < batch.size:
+        while not worker.is_dismissed and len(raws) < batch.size:
             if ready:
                 raws.append(ready.popleft())
             elif (left := full - self._clock.now()) > 0:
                 await self._wait_for_more(worker, left, len(raws))
             else:
                 break
-        if not self.is_open:
+        if worker.is_dismissed:
             # Whoever opens again finds them where they were.
             ready.extendleft(reversed(raws))
             return []
@@ -156,7 +160,7 @@ class Crew:
 
     async def _rest(self, worker: Worker) -> None:
         """Wait for work; at once when there is some, or none any more."""
-        if not self._lanes.ready and self.is_open:
+        if not self._lanes.ready and not worker.is_dismissed:
             self._idle.append(worker)
             await worker.idle()
 

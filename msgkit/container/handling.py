@@ -72,7 +72,7 @@ class Handling:
             outcome = error
         finally:
             worker.finish()
-        if raw not in settling.held:
+        if not settling.is_open(raw, envelope.attempt):
             settling.finished(raw)
             _warn_of(raw, outcome)
         elif outcome.__class__ is not Accept:
@@ -128,7 +128,7 @@ class Handling:
         decision = self._settling.decide(raw, outcome)
         if isinstance(decision, GiveUp) and envelope.reply_to is not None:
             await self._fail_reply(envelope, decision)
-        if raw in self._settling.held:
+        if self._settling.is_open(raw, envelope.attempt):
             self._settling.carry_out(raw, envelope, decision)
 
     def _handled(self, handler: Handler, seen: Sequence[Message[Any]]) -> None:

@@ -13,7 +13,7 @@ from msgkit.values import seconds
 
 __all__ = ["ConsumerOptions", "consumer_options"]
 
-_OF_THE_QUEUE = ("concurrency", "max_in_flight", "retry", "timeout", "autostart", "on_lost")
+_OF_THE_QUEUE = frozenset({"concurrency", "max_in_flight", "retry", "timeout", "autostart", "on_lost"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,25 +60,25 @@ def consumer_options(queue: Queue[Any], listeners: Sequence[BoundListener], sett
 
 
 def _agreed(queue: Queue[Any], listeners: Sequence[BoundListener]) -> Mapping[str, Any]:
-    """Merge what the listeners of a queue say of it; a default of their group counts where they are silent."""
+    """Merge what the listeners of a queue say of it; defaults of their groups count where all of them are silent."""
+    own = _said_once(queue, [(bound.name, bound.spec.options) for bound in listeners])
+    defaults = [{name: bound.defaults[name] for name in bound.defaults.keys() - own.keys()} for bound in listeners]
+    groups = _said_once(queue, [(bound.name, said) for bound, said in zip(listeners, defaults, strict=True)])
+    return {**groups, **own}
+
+
+def _said_once(queue: Queue[Any], said: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     agreed: dict[str, tuple[Any, str]] = {}
-    for bound in listeners:
-        for name, value in bound.spec.options.items():
-            if name not in _OF_THE_QUEUE:
-                continue
-            other, who = agreed.setdefault(name, (value, bound.name))
-            if other != value:
+    for who, options in said:
+        for name in options.keys() & _OF_THE_QUEUE:
+            value, other = agreed.setdefault(name, (options[name], who))
+            if value != options[name]:
                 msg = (
-                    f"{queue} is consumed with {name}={other!r} by {who}() "
-                    f"and with {name}={value!r} by {bound.name}(); say it once"
+                    f"{queue} is consumed with {name}={value!r} by {other}() "
+                    f"and with {name}={options[name]!r} by {who}(); say it once"
                 )
                 raise ConfigurationError(msg)
-    said = {name: value for name, (value, _) in agreed.items()}
-    for bound in listeners:
-        for name, value in bound.defaults.items():
-            if name in _OF_THE_QUEUE:
-                said.setdefault(name, value)
-    return said
+    return {name: value for name, (value, _) in agreed.items()}
 
 
 def _batch(queue: Queue[Any], listeners: Sequence[BoundListener]) -> Batch | None:

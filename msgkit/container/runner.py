@@ -102,7 +102,7 @@ class QueueRunner:
 
     async def stop(self, deadline: float) -> None:
         """Begin nothing more; let handlers finish within so many seconds, and release the rest."""
-        self._crew.is_open = False
+        self._crew.dismiss()
         async with self._turn:
             if not self._intake.is_open:
                 return
@@ -149,7 +149,9 @@ class QueueRunner:
         await self._at_work.settle_by_hand(self._intake.at_hand(delivery), how)
 
     async def extend(self, delivery: Delivery[Any], by: Seconds, /) -> None:
-        self._crew.extend(self._intake.at_hand(delivery), at_least_zero(by, "extend(by)"))
+        raw, seconds = self._intake.at_hand(delivery), at_least_zero(by, "extend(by)")
+        if self.options.timeout is not None:
+            self._crew.extend(raw, seconds)
 
     async def reply(self, delivery: Delivery[Any], payload: object, /) -> Receipt:
         return await self._reply(self._intake.at_hand(delivery).envelope, payload)

@@ -18,11 +18,13 @@ class Interrupted(Exception):
 class Worker:
     """One of a queue's workers: what it has at hand, and how it is interrupted."""
 
-    __slots__ = ("_interrupted", "_task", "_wakeup", "deadline", "raws")
+    __slots__ = ("_interrupted", "_task", "_wakeup", "deadline", "is_dismissed", "raws")
 
     def __init__(self, work: "Callable[[Worker], Coroutine[Any, Any, None]]", name: str) -> None:
         self.raws: Sequence[RawDelivery] = ()
         self.deadline: float | None = None
+        #: Is it to begin nothing more? It may outlive its crew, and find another at work when its handler ends.
+        self.is_dismissed = False
         self._interrupted: str | None = None
         self._wakeup: Future[None] | None = None
         self._task: Task[None] = asyncio.create_task(work(self), name=name)
@@ -41,10 +43,11 @@ class Worker:
 
     def cancelled(self, error: asyncio.CancelledError) -> Exception:
         """Return what a cancellation means that came out of the handler; one of the worker itself goes on."""
+        # Once more than by us: the worker itself is to end.
+        if self._task.cancelling() > (self._interrupted is not None):
+            raise error
         if self._interrupted is not None:
             return Interrupted(self._interrupted)
-        if self._task.cancelling():
-            raise error
         # Something that the handler awaited was cancelled; it is the handler that failed.
         return RuntimeError("the handler was cancelled from within")
 
@@ -61,9 +64,22 @@ class Worker:
         if self._wakeup is not None and not self._wakeup.done():
             self._wakeup.set_result(None)
 
+    def dismiss(self) -> None:
+        """Have it end with what it has at hand."""
+        self.is_dismissed = True
+        self.wake()
+
     def interrupt(self, reason: str) -> None:
         """Cancel what is being handled; the worker itself goes on."""
-        if self.raws and self._interrupted is None:
+        if asyncio.current_task() is self._task:
+            # The handler brought it about itself. Were it cancelled here, and did it not wait for anything
+            # any more, the cancellation would hit the next message.
+            asyncio.get_running_loop().call_soon(self._cancel, self.raws, reason)
+        else:
+            self._cancel(self.raws, reason)
+
+    def _cancel(self, raws: Sequence[RawDelivery], reason: str) -> None:
+        if raws and raws is self.raws and self._interrupted is None:
             self._interrupted = reason
             self._task.cancel()
 

@@ -62,8 +62,12 @@ class Intake:
     async def close(self) -> None:
         """Give back what is not settled."""
         consumer, self._consumer = self.consumer, None
+        left = tuple(self.settling.held)
         self.settling.stop()
         await consumer.close()
+        for raw in left:
+            # Whoever still has one at hand comes too late.
+            raw.lost = True
 
     @property
     def is_open(self) -> bool:
@@ -126,7 +130,7 @@ class Intake:
         if isinstance(raw, RawDelivery) and raw.lost:
             msg = f"message {delivery.id} was taken back by the broker"
             raise DeliveryLost(msg)
-        if not isinstance(raw, RawDelivery) or raw not in self.settling.held:
+        if not isinstance(raw, RawDelivery) or not self.settling.is_open(raw, delivery.attempt):
             msg = f"message {delivery.id} is settled already; a delivery ends once"
             raise AlreadySettled(msg)
         return raw

@@ -86,6 +86,10 @@ class Settling:
             return False
         return True
 
+    def is_open(self, raw: RawDelivery, attempt: int) -> bool:
+        """Is it still to be decided how this attempt ends? One that is held here for the next has ended."""
+        return raw in self.held and raw.attempt == attempt
+
     # -- the ways to end
 
     def accept(self, raw: RawDelivery) -> None:
