@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from contextvars import Context
+from functools import partial
 
 from msgkit.clock import Clock
 from msgkit.container.handling import Handling
@@ -22,7 +24,7 @@ _GIVE_WAY = 2.0
 class Crew:
     """Takes what is ready and handles it, while it is open."""
 
-    def __init__(self, queue: str, options: ConsumerOptions, *, lanes: Lanes, clock: Clock, can_cancel: bool) -> None:
+    def __init__(self, queue: str, options: ConsumerOptions, *, lanes: Lanes, clock: Clock, context: Context) -> None:
         self.is_open = False
         #: How many deliveries wait for their batch to be full, or for its time.
         self.gathering = 0
@@ -30,8 +32,8 @@ class Crew:
         self._options = options
         self._lanes = lanes
         self._clock = clock
-        # Threads cannot be cancelled: their handlers are waited for, whatever happens.
-        self._can_cancel = can_cancel
+        # Workers are made by whoever frees a lane; what that one has set is not the next message's.
+        self._context = context
         self._workers: list[Worker] = []
         self._idle: list[Worker] = []
         self._at_work: tuple[Handling, Settling] | None = None
@@ -53,7 +55,9 @@ class Crew:
             wanted -= 1
         work = self._singly if self._options.batch is None else self._in_batches
         while wanted and len(self._workers) < self._options.concurrency:
-            self._workers.append(Worker(work, f"msgkit:{self._queue}:{len(self._workers)}"))
+            worker = Worker(work, f"msgkit:{self._queue}:{len(self._workers)}", self._context.copy())
+            worker.task.add_done_callback(partial(self._ended, worker))
+            self._workers.append(worker)
             wanted -= 1
 
     def dismiss(self) -> None:
@@ -96,18 +100,35 @@ class Crew:
 
     def interrupt_lost(self) -> None:
         """Cancel the handlers of what is another's now."""
-        if self._can_cancel:
-            for worker in self._workers:
-                if all(raw.lost for raw in worker.raws):
-                    worker.interrupt("lost")
+        for worker in self._workers:
+            if worker.can_cancel and all(raw.lost for raw in worker.raws):
+                worker.interrupt("lost")
 
     def _overrun(self, worker: Worker) -> None:
-        if self._can_cancel:
+        if worker.can_cancel:
             worker.interrupt("timeout")
         else:
             ids = ", ".join(raw.envelope.message_id for raw in worker.raws)
             text = "%r: the handler of %s takes longer than its timeout; a thread cannot be stopped"
             logger.error(text, self._queue, ids)
+
+    def off_watch(self, raw: RawDelivery) -> None:
+        """Hear that a handler has returned: what follows is not its time."""
+        for worker in self._workers:
+            if raw in worker.raws:
+                worker.deadline = None
+
+    def _ended(self, worker: Worker, task: "asyncio.Task[None]") -> None:
+        """Replace a worker that ended while there is work; none should, but for one whose task was cancelled."""
+        if not self.is_open or worker not in self._workers:
+            return
+        self._workers.remove(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.critical("%r: a worker died, and is replaced", self._queue, exc_info=error)
+        self.wake()
 
     # -- the work
 

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from msgkit.container.options import ConsumerOptions
 from msgkit.container.worker import Interrupted, Watchdog, Worker
 from msgkit.deliveries import Observer, Settling, current
-from msgkit.dispatch import Dispatcher, Handler, Outcome, handle_batch, isolated
+from msgkit.dispatch import NOTHING_SAID, Dispatcher, Handler, Outcome, handle_batch, isolated
 from msgkit.envelope import Envelope
+from msgkit.errors import ConfigurationError
 from msgkit.message import Message, Settler
 from msgkit.policy import GiveUp
 from msgkit.settlement import Accept, Reject, Retry
@@ -63,13 +64,16 @@ class Handling:
         try:
             handler = self._dispatcher.choose(envelope)
             later = handler.settles_later
+            worker.can_cancel = handler.executor is None
             outcome: Outcome = await isolated(handler.handle(envelope, self._settler, raw, seen))
             if seen:
                 self._handled(handler, seen)
-        except asyncio.CancelledError as cancelled:
-            outcome = worker.cancelled(cancelled)
-        except Exception as error:  # noqa: BLE001 -- whatever a handler raises becomes a settlement
-            outcome = error
+        except asyncio.CancelledError:
+            outcome = worker.cancelled()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises becomes a settlement
+            outcome = _told(error)
         finally:
             worker.finish()
         if not settling.is_open(raw, envelope.attempt):
@@ -77,7 +81,7 @@ class Handling:
             _warn_of(raw, outcome)
         elif outcome.__class__ is not Accept:
             await self._conclude(raw, envelope, outcome)
-        elif not later:
+        elif not later or outcome is not NOTHING_SAID:
             settling.accept(raw)
 
     async def batch(self, worker: Worker, raws: Sequence[RawDelivery]) -> None:
@@ -91,16 +95,19 @@ class Handling:
         if not fit:
             return
         handler = self._dispatcher.handlers[0]
+        worker.can_cancel = handler.executor is None
         seen: list[Message[Any]] | None = None if self._observer is None else []
         self._begin(worker, tuple(raw for raw, _ in fit))
         try:
             outcomes: list[Outcome] = await isolated(handle_batch(handler, [envelope for _, envelope in fit], seen))
             if seen:
                 self._handled(handler, seen)
-        except asyncio.CancelledError as cancelled:
-            outcomes = [worker.cancelled(cancelled)] * len(fit)
-        except Exception as error:  # noqa: BLE001 -- whatever a handler raises becomes a settlement
-            outcomes = [error] * len(fit)
+        except asyncio.CancelledError:
+            outcomes = [worker.cancelled()] * len(fit)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 -- whatever a handler raises becomes a settlement
+            outcomes = [_told(error)] * len(fit)
         finally:
             worker.finish()
         for (raw, envelope), outcome in zip(fit, outcomes, strict=True):
@@ -110,7 +117,13 @@ class Handling:
                 self._settling.finished(raw)
 
     async def settle_by_hand(self, raw: RawDelivery, outcome: Outcome) -> None:
-        """End a delivery as its handler asks, and return when the broker has heard of it."""
+        """End a delivery as its handler asks, and return when the broker has heard of it.
+
+        :raises ConfigurationError: for what is no settlement
+        """
+        if not isinstance(outcome, (Accept, Retry, Reject)):
+            msg = f"settle() takes Accept(), Retry() or Reject(reason), not {outcome!r}"
+            raise ConfigurationError(msg)
         await self._conclude(raw, current(raw), outcome)
         await self._settling.heard(raw)
 
@@ -135,6 +148,14 @@ class Handling:
         if self._observer is not None:
             for message in seen:
                 self._observer.handled(handler, message)
+
+
+def _told(error: BaseException) -> BaseException:
+    """Return what was raised to end the message, even when a task group has wrapped it."""
+    inner = error
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner if isinstance(inner, (Retry, Reject)) else error
 
 
 def _warn_of(raw: RawDelivery, outcome: Outcome) -> None:

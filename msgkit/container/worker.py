@@ -3,6 +3,7 @@
 import asyncio
 from asyncio import Future, Task
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextvars import Context
 from typing import Any
 
 from msgkit.clock import Clock, Timer
@@ -18,20 +19,25 @@ class Interrupted(Exception):
 class Worker:
     """One of a queue's workers: what it has at hand, and how it is interrupted."""
 
-    __slots__ = ("_interrupted", "_task", "_wakeup", "deadline", "is_dismissed", "raws")
+    __slots__ = ("_cancels", "_interrupted", "_task", "_wakeup", "can_cancel", "deadline", "is_dismissed", "raws")
 
-    def __init__(self, work: "Callable[[Worker], Coroutine[Any, Any, None]]", name: str) -> None:
+    def __init__(self, work: "Callable[[Worker], Coroutine[Any, Any, None]]", name: str, context: Context) -> None:
         self.raws: Sequence[RawDelivery] = ()
         self.deadline: float | None = None
+        #: Can what it has at hand be cancelled? A thread cannot.
+        self.can_cancel = True
         #: Is it to begin nothing more? It may outlive its crew, and find another at work when its handler ends.
         self.is_dismissed = False
         self._interrupted: str | None = None
         self._wakeup: Future[None] | None = None
-        self._task: Task[None] = asyncio.create_task(work(self), name=name)
+        self._cancels = 0
+        self._task: Task[None] = asyncio.get_running_loop().create_task(work(self), name=name, context=context)
 
     def begin(self, raws: Sequence[RawDelivery]) -> None:
         """Have deliveries at hand."""
         self.raws = raws
+        # A handler may have swallowed a cancellation before: what it left is not the next one's.
+        self._cancels = self._task.cancelling()
 
     def finish(self) -> None:
         """Have nothing at hand; a cancellation that was meant for the handler ends here."""
@@ -41,11 +47,12 @@ class Worker:
             self._interrupted = None
             self._task.uncancel()
 
-    def cancelled(self, error: asyncio.CancelledError) -> Exception:
-        """Return what a cancellation means that came out of the handler; one of the worker itself goes on."""
-        # Once more than by us: the worker itself is to end.
-        if self._task.cancelling() > (self._interrupted is not None):
-            raise error
+    def cancelled(self) -> Exception:
+        """Return what a cancellation means that came out of the handler."""
+        if self._task.cancelling() > self._cancels + (self._interrupted is not None):
+            # The task itself was cancelled, and not by us: it ends with this message, and another takes its place.
+            self.is_dismissed = True
+            return RuntimeError("the task of the handler was cancelled")
         if self._interrupted is not None:
             return Interrupted(self._interrupted)
         # Something that the handler awaited was cancelled; it is the handler that failed.

@@ -155,9 +155,10 @@ class Receiver(Generic[T_co]):
     async def accept_all(self, deliveries: Sequence[Delivery[Any]]) -> None:
         """Accept what has not been settled."""
         settling = self._intake.settling
-        raws = [delivery.raw for delivery in deliveries]
-        for raw in [raw for raw in raws if isinstance(raw, RawDelivery) and raw in settling.held]:
-            settling.carry_out(raw, current(raw), ACCEPT)
+        for delivery in deliveries:
+            raw = delivery.raw
+            if isinstance(raw, RawDelivery) and settling.is_open(raw, delivery.attempt):
+                settling.carry_out(raw, current(raw), ACCEPT)
         await settling.settled()
 
     async def close(self) -> None:

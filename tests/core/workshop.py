@@ -13,10 +13,10 @@ from msgkit import Application, Destination, MessageTemplate, Settings
 from msgkit.brokers import register_binding
 from msgkit.errors import MessagingError
 from msgkit.settings import SettingsValues
-from msgkit.spi import BindingOptions, Capabilities, Event, Power, Refused, Support
+from msgkit.spi import BindingOptions, Capabilities, Consumer, Event, Power, Refused, Sink, Subscription, Support
 from msgkit_memory import Broker, MemoryBinding
 
-__all__ = ["Order", "Place", "fares", "narrow", "refusal_at_start", "until"]
+__all__ = ["Order", "Place", "at_rest", "fares", "holding", "narrow", "refusal_at_start", "until"]
 
 _numbers = count(1)
 _DEADLINE = 10.0
@@ -82,6 +82,13 @@ async def fares(app: Application, queue: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", health["queues"][queue])
 
 
+async def at_rest(app: Application, queue: str) -> None:
+    """Wait until nothing is left to do in a queue at this time."""
+    async with asyncio.timeout(_DEADLINE):
+        while not (await fares(app, queue))["idle"]:  # noqa: ASYNC110 -- as below
+            await asyncio.sleep(0.001)
+
+
 async def until(happened: Callable[[], object]) -> None:
     """Wait for something, which may happen in another thread."""
     async with asyncio.timeout(_DEADLINE):
@@ -103,6 +110,34 @@ class _Narrow(MemoryBinding):
             power: Refused("it was taken away", "use a broker that has it") for power in self._without
         }
         return replace(whole, powers={**whole.powers, **refused}, **self._limits)
+
+
+class _HoldingConsumer:
+    """A consumer whose retries the core holds in place."""
+
+    holds = True
+
+    def __init__(self, consumer: Consumer) -> None:
+        self.credit = consumer.credit
+        self.settle = consumer.settle
+        self.drain = consumer.drain
+        self.close = consumer.close
+
+
+class _Holding(MemoryBinding):
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
+        return _HoldingConsumer(await super().subscribe(subscription, sink))
+
+
+def holding(place: Place) -> str:
+    """Return another URL of a broker, for clients that hold ordered lanes themselves, as on Kafka."""
+    scheme = f"holding{next(_numbers)}"
+
+    def make(options: BindingOptions) -> _Holding:
+        return _Holding(replace(options, url=place.url))
+
+    register_binding(scheme, make)
+    return f"{scheme}://"
 
 
 def narrow(place: Place, *without: Power, **limits: Any) -> str:
