@@ -49,7 +49,8 @@ class BindingOptions:
     name: str = "default"
     #: Who we are, for connection names and reply addresses.
     client: str = "msgkit"
-    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    #: Not in the repr either, for the same reason.
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     clock: Clock = SYSTEM
     #: Seconds to wait for a broker that is down when connecting; 0 fails fast.
     wait: float = 30.0
