@@ -80,11 +80,20 @@ class Naming:
         )
 
     def topologies(self, destinations: Iterable[Destination[Any]]) -> dict[str, Topology]:
-        """Return what each broker is to have: the destinations, the exchanges of routes, and dead letters."""
+        """Return what each broker is to have: the destinations, the exchanges of routes, and dead letters.
+
+        :raises ConfigurationError: when one is declared in two ways, or two would have one name on a broker
+        """
         exchanges: dict[str, dict[str, ExchangeSpec]] = {}
         queues: dict[str, dict[str, QueueSpec]] = {}
+        owners: dict[tuple[str, bool, str], Destination[Any]] = {}
         for destination in _with_all_they_need(destinations):
             broker = self.broker(destination)
+            wire = self.name(destination)
+            owner = owners.setdefault((broker, isinstance(destination, Queue), wire), destination)
+            if owner.name != destination.name:
+                msg = f"{owner} and {destination} would both be called {wire!r} on broker {broker!r}; name them apart"
+                raise ConfigurationError(msg)
             exchanges.setdefault(broker, {})
             queues.setdefault(broker, {})
             if isinstance(destination, Exchange):
