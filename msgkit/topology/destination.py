@@ -15,6 +15,7 @@ T = TypeVar("T")
 ExchangeKind = Literal["topic", "direct", "fanout", "headers"]
 Start = Literal["earliest", "latest"] | datetime
 KINDS = ("topic", "direct", "fanout", "headers")
+_OF_A_CONVERTER = ("content_types", "encodes", "encode", "decode", "__hash__")
 
 
 class ExchangeOptions(TypedDict, Generic[T], total=False):
@@ -58,7 +59,7 @@ class Destination(Generic[T]):
         self._types = types
         self._broker = check_name(options.get("broker", "default"), f"the broker of {what}({name!r})")
         self._hash = hash((name, self._broker))
-        self._converter: Converter | None = options.get("converter")
+        self._converter = _checked(options.get("converter"), f"{what}({name!r})")
         given = options.get("options", ())
         if isinstance(given, Option):
             msg = f"{what}({name!r}): options= takes a list; write options=[{type(given).__name__}(...)]"
@@ -103,3 +104,15 @@ class Destination(Generic[T]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r})"
+
+
+def _checked(converter: object, whose: str) -> Converter | None:
+    """Return a converter, or say what is wrong with it."""
+    if isinstance(converter, type):
+        msg = f"{whose}: converter= takes a converter, not its class; write converter={converter.__name__}()"
+        raise ConfigurationError(msg)
+    if converter is None or isinstance(converter, Converter):
+        return converter
+    lacking = [name for name in _OF_A_CONVERTER if getattr(converter, name, None) is None]
+    msg = f"{whose}: converter= takes a converter; {type(converter).__name__} lacks {', '.join(lacking)}"
+    raise ConfigurationError(msg)

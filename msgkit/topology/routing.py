@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeGuard, TypeVar, Unpack, overload
 
+from msgkit.converter import Converter
 from msgkit.envelope import NO_HEADERS, new_id
 from msgkit.errors import ConfigurationError
 from msgkit.patterns import MATCH_ALL, compile_pattern
@@ -140,10 +141,6 @@ class Exchange(Destination[T]):
 
     def queue(self, name: str, subject: str = MATCH_ALL, /, **options: Unpack[QueueOptions]) -> "Queue[T]":
         """Return a queue that takes the messages whose subject matches."""
-        if "broker" not in options:
-            options["broker"] = self._broker
-        if "converter" not in options and self._converter is not None:
-            options["converter"] = self._converter
         return Queue(name, self.where(subject), **options)
 
     def _state(self) -> tuple[object, ...]:
@@ -151,7 +148,10 @@ class Exchange(Destination[T]):
 
 
 class Queue(Destination[T]):
-    """Where messages wait for one group of competing consumers."""
+    """Where messages wait for one group of competing consumers.
+
+    Its broker and its converter are those of the exchanges that it takes from, unless it says otherwise.
+    """
 
     __slots__ = (
         "_anonymous",
@@ -206,6 +206,8 @@ class Queue(Destination[T]):
             {"broker": _broker_of(routes), **options},
             _QUEUE_OPTIONS,
         )
+        if "converter" not in options:
+            self._converter = _converter_of(routes, self)
         self._routes = routes
         self._anonymous = False
         self._dead_of: str | None = None
@@ -246,6 +248,9 @@ class Queue(Destination[T]):
     @staticmethod
     def anonymous(route: Route[A], /) -> "Queue[A]":
         """Return a queue of this process alone: every process gets a copy of each message."""
+        if not _is_route(route):
+            msg = f"Queue.anonymous() takes a route, such as exchange.where(), not {route!r}"
+            raise ConfigurationError(msg)
         # The exchange is named for people; a long name would leave no room for what is its own.
         queue = Queue(f"{route.exchange.name[:40]}.{new_id()}", route, dead_letters=False)
         queue._anonymous = True
@@ -326,3 +331,16 @@ def _payload_types(types: tuple[Any, ...], routes: tuple[Route[Any], ...]) -> tu
 
 def _broker_of(routes: tuple[Route[Any], ...]) -> str:
     return routes[0].exchange.broker if routes else "default"
+
+
+def _converter_of(routes: tuple[Route[Any], ...], queue: Queue[Any]) -> Converter | None:
+    """Return the one converter of the exchanges that a queue takes from; None is one too: that of the type."""
+    exchanges = [route.exchange for route in routes]
+    for other in exchanges[1:]:
+        if other.converter != exchanges[0].converter:
+            msg = (
+                f"{queue} takes from {exchanges[0]}, whose converter is {exchanges[0].converter}, "
+                f"and from {other}, whose converter is {other.converter}; say which with converter="
+            )
+            raise ConfigurationError(msg)
+    return exchanges[0].converter if exchanges else None
