@@ -8,7 +8,8 @@ MessagingError
 │   └── TopologyMismatch          the broker has something else under that name
 ├── InvalidMessage                a header, name, time or size that cannot be sent
 │   └── PayloadTypeError          the payload is not what the destination carries
-├── ConversionError               bytes that are not what they claim to be: poison
+├── ConversionError               a payload that cannot become bytes, or bytes a payload
+│   └── Poison                    a message that no listener can read
 ├── SendFailed
 │   ├── SendRefused               the broker does not have the message
 │   │   └── Unroutable            no queue takes it, or there is no such destination
@@ -33,6 +34,7 @@ __all__ = [
     "InvalidMessage",
     "MessagingError",
     "PayloadTypeError",
+    "Poison",
     "RemoteError",
     "RequestTimeout",
     "RequestUnknown",
@@ -80,6 +82,10 @@ class PayloadTypeError(InvalidMessage, TypeError):
 
 class ConversionError(MessagingError):
     """A payload that cannot become bytes, or bytes that cannot become a payload."""
+
+
+class Poison(ConversionError):
+    """A message that no listener can read."""
 
 
 class SendFailed(MessagingError):

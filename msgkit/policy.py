@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import cast, final
 
-from msgkit.errors import ConfigurationError, ConversionError
+from msgkit.errors import ConfigurationError, Poison
 from msgkit.settlement import Accept, Reject, Retry, Settlement
 from msgkit.values import Seconds, at_least_zero, check_whole
 
@@ -116,7 +116,7 @@ def decide(policy: Backoff, attempt: int, outcome: Settlement | BaseException, d
             return outcome
         case Reject():
             return GiveUp(outcome.reason, outcome.__cause__)
-        case ConversionError():
+        case Poison():
             return GiveUp("poison", outcome)
         case Retry():
             return _once_more(policy, attempt, outcome.__cause__, outcome.after, draw)

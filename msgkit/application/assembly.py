@@ -9,6 +9,7 @@ from typing import Any
 
 from msgkit.container import ConsumerOptions, consumer_options
 from msgkit.conversion import Conversion
+from msgkit.converter import members
 from msgkit.dispatch import (
     Dispatcher,
     Handler,
@@ -86,8 +87,21 @@ def _assemble(
     if len(listeners) > 1:
         named = [(bound.name, signature.payload) for bound, signature in zip(listeners, signatures, strict=True)]
         check_unambiguous(queue.name, named)
-    choose = conversion.chooser([signature.payload for signature in signatures], queue.converter)
+    kinds = [signature.payload for signature in signatures]
+    others = _without_listener(queue, kinds)
+    choose = conversion.chooser([*kinds, *others], queue.converter) if len(kinds) > 1 or others else None
     return Assembled(queue=queue, dispatcher=Dispatcher(handlers, choose), options=options, executor=executor)
+
+
+def _without_listener(queue: Queue[Any], kinds: Sequence[Any]) -> list[Any]:
+    """Return the payload types that a queue carries and nobody takes: theirs is not to be read as another's."""
+    taken = [member for kind in kinds for member in members(kind)]
+    if len(queue.types) < 2 or not all(isinstance(each, type) for each in (*taken, *queue.types)):  # noqa: PLR2004 -- one type is nobody else's
+        return []
+    if not set(taken) <= set(queue.types):
+        # Somebody reads them in a shape of his own.
+        return []
+    return [kind for kind in queue.types if kind not in taken]
 
 
 def _handler(

@@ -72,7 +72,6 @@ class Running:
                 clock=clock,
                 reply=self._replier(link.broker.name),
                 fail_reply=self._failure_replier(link.broker.name),
-                executor=assembled.executor,
                 observer=observer,
             )
         autostarted = [label(assembled.queue) for assembled in self._assembled if assembled.options.autostart]
@@ -107,7 +106,7 @@ class Running:
         drain = self.settings.drain
         try:
             stops = await asyncio.gather(
-                *(runner.stop(drain) for runner in self.runners.values()), return_exceptions=True
+                *(runner.close(drain) for runner in self.runners.values()), return_exceptions=True
             )
         finally:
             for assembled in self._assembled:
@@ -152,8 +151,10 @@ class Running:
 
     # -- the outlet
 
-    async def result(self, handler: Handler, envelope: Envelope, value: object, /) -> None:
+    async def result(self, handler: Handler, envelope: Envelope, raw: object, value: object, /) -> None:
         spec = handler.bound.spec
+        # The handler has done its part in time; how long its answer takes is not its fault.
+        self.runner(spec.queue).off_watch(raw)
         if envelope.reply_to is not None:
             broker = self._session.naming.broker(spec.queue)
             try:

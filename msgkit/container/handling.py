@@ -13,7 +13,7 @@ from msgkit.envelope import Envelope
 from msgkit.errors import ConfigurationError
 from msgkit.message import Message, Settler
 from msgkit.policy import GiveUp
-from msgkit.settlement import Accept, Reject, Retry
+from msgkit.settlement import Accept, Reject, Retry, Settlement
 from msgkit.spi import RawDelivery
 
 __all__ = ["FailReply", "Handling", "HandlingObserver"]
@@ -116,12 +116,12 @@ class Handling:
             else:
                 self._settling.finished(raw)
 
-    async def settle_by_hand(self, raw: RawDelivery, outcome: Outcome) -> None:
+    async def settle_by_hand(self, raw: RawDelivery, outcome: Settlement) -> None:
         """End a delivery as its handler asks, and return when the broker has heard of it.
 
         :raises ConfigurationError: for what is no settlement
         """
-        if not isinstance(outcome, (Accept, Retry, Reject)):
+        if not isinstance(outcome, (Accept, Retry, Reject)):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
             msg = f"settle() takes Accept(), Retry() or Reject(reason), not {outcome!r}"
             raise ConfigurationError(msg)
         await self._conclude(raw, current(raw), outcome)

@@ -47,6 +47,8 @@ class Answers:
         """Settle; tell whether the broker has it already. Else `on_end` hears of it."""
         future = self._settle(raw, how)
         if future is None:
+            if not self._pending:
+                self.trouble = None
             return True
         self._await(raw, how, _FIRST_PAUSE, future)
         return False
@@ -68,8 +70,11 @@ class Answers:
 
     def stop(self) -> None:
         self._stopped = True
-        for pending in (*self._pending.values(), *self._waiters.values()):
+        for pending in self._pending.values():
             pending.cancel()
+        for raw, waiter in self._waiters.items():
+            if not waiter.done():
+                waiter.set_exception(DeliveryLost(_too_late(raw)))
         self._pending.clear()
         self._waiters.clear()
 
@@ -105,12 +110,15 @@ class Answers:
     def _end(self, raw: RawDelivery, how: RawSettlement, *, lost: bool) -> None:
         del self._pending[raw]
         waiter = self._waiters.pop(raw, None)
-        if not lost:
+        if not lost or not self._pending:
             self.trouble = None
         if waiter is not None and not waiter.done():
             if lost:
-                msg = f"message {raw.envelope.message_id} was taken back before it was settled"
-                waiter.set_exception(DeliveryLost(msg))
+                waiter.set_exception(DeliveryLost(_too_late(raw)))
             else:
                 waiter.set_result(None)
         self._on_end(raw, how, lost)
+
+
+def _too_late(raw: RawDelivery) -> str:
+    return f"message {raw.envelope.message_id} was taken back before it was settled"

@@ -57,6 +57,12 @@ class Intake:
     async def drain(self) -> None:
         """Take in nothing any more, and forget what was not taken: it goes back on closing."""
         await self.consumer.drain()
+        self.forget_what_has_not_begun()
+
+    def forget_what_has_not_begun(self) -> None:
+        for raw in (*self.lanes.ready, *self.lanes.take_out(lambda _: True)):
+            self.settling.held.discard(raw)
+            raw.lost = True
         self.lanes.clear()
 
     async def close(self) -> None:
@@ -109,6 +115,7 @@ class Intake:
         settling = self.settling
         for raw in self.lanes.take_out(lambda raw: raw.scope == scope):
             settling.release(raw)
+        settling.release_held(scope)
         try:
             async with asyncio.timeout(deadline):
                 await settling.left(scope)

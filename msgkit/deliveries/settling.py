@@ -67,6 +67,7 @@ class Settling:
         self._timers: dict[RawDelivery, Timer] = {}
         self._answers = Answers(self._queue.name, consumer, clock=self._clock, on_end=self._answered)
         self._abandoned: set[RawDelivery] = set()
+        self._out_of_lane: set[RawDelivery] = set()
         self._progress: asyncio.Event | None = None
         self._stopped = False
         self.counts = terms.counts
@@ -214,7 +215,8 @@ class Settling:
 
     def _answered(self, raw: RawDelivery, how: RawSettlement, lost: bool) -> None:  # noqa: FBT001 -- a callback's
         self.counts.lost += lost
-        self._ended(raw, lane_is_free=isinstance(how, (Accept, Release)))
+        self._ended(raw, lane_is_free=type(how) is Accept or raw in self._out_of_lane)
+        self._out_of_lane.discard(raw)
 
     def _ended(self, raw: RawDelivery, *, lane_is_free: bool = False) -> None:
         self._credit += 1
@@ -262,6 +264,14 @@ class Settling:
         self.held.discard(raw)
         if self._answers.settle(raw, Release()):
             self._ended(raw, lane_is_free=True)
+        else:
+            self._out_of_lane.add(raw)
+
+    def release_held(self, scope: object) -> None:
+        """Give back what waits here for its next attempt; the failures recorded in place are forgotten."""
+        for raw in [raw for raw in self._timers if raw.scope == scope]:
+            self._timers.pop(raw).cancel()
+            self.end(raw, Release())
 
     def lose(self, scope: object) -> None:
         """Stop settling what the broker has not heard of a scope."""
@@ -270,6 +280,11 @@ class Settling:
     async def left(self, scope: object) -> None:
         """Return when nothing of a scope is here any more."""
         while self._answers.has_of(scope) or any(raw.scope == scope for raw in self.held):
+            await self._next_end()
+
+    async def finished_by_hand(self) -> None:
+        """Return when nothing is open but what waits for its next attempt."""
+        while len(self.held) > len(self._timers):
             await self._next_end()
 
     async def settled(self) -> None:

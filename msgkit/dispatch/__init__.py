@@ -2,11 +2,12 @@
 
 from msgkit.dispatch.batches import Outcome, handle_batch
 from msgkit.dispatch.dispatcher import Dispatcher, check_unambiguous
-from msgkit.dispatch.handler import Handler, Outlet
+from msgkit.dispatch.handler import NOTHING_SAID, Handler, Outlet
 from msgkit.dispatch.isolation import isolated
 from msgkit.dispatch.signature import Signature, read_signature
 
 __all__ = [
+    "NOTHING_SAID",
     "Dispatcher",
     "Handler",
     "Outcome",

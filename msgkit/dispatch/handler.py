@@ -9,22 +9,28 @@ from typing import Any, Protocol, cast
 
 from msgkit.dispatch.signature import CONTENT, Getter, Signature
 from msgkit.envelope import Envelope
-from msgkit.errors import ConfigurationError
+from msgkit.errors import ConfigurationError, ConversionError, Poison
 from msgkit.interception import Handle, HandleInterceptor, around_handling
 from msgkit.listener import BoundListener
 from msgkit.message import Delivery, Message, Settler
 from msgkit.settlement import ACCEPT, Accept, Reject, Retry, Settlement
 
-__all__ = ["Handler", "Outlet"]
+__all__ = ["NOTHING_SAID", "Handler", "Outlet"]
+
+#: What a handler that settles later has said by returning nothing; to interceptors it is an `Accept`.
+NOTHING_SAID = Accept()
 
 _Decode = Callable[[Envelope], Any]
 _HandleOne = Callable[[Envelope, Settler, object, list[Message[Any]] | None], Coroutine[Any, Any, Settlement]]
 
 
+_SETTLEMENTS = frozenset({Accept, Retry, Reject})
+
+
 class Outlet(Protocol):
     """Where a handler's results go."""
 
-    async def result(self, handler: "Handler", envelope: Envelope, value: object, /) -> None:
+    async def result(self, handler: "Handler", envelope: Envelope, raw: object, value: object, /) -> None:
         """Answer the sender who asked, else send it on to where the listener says."""
         ...
 
@@ -59,7 +65,11 @@ class Handler:
     async def _intercepted(
         self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None"
     ) -> Settlement:
-        return await self._onion(settler, raw, seen)(envelope)
+        settlement: object = await self._onion(settler, raw, seen)(envelope)
+        if not isinstance(settlement, (Accept, Retry, Reject)):
+            msg = f"an interceptor of {self.name}() returned {settlement!r}; it must return what `proceed` returned"
+            raise ConfigurationError(msg)
+        return settlement
 
     def _onion(self, settler: Settler, raw: object, seen: "list[Message[Any]] | None") -> Handle:
         return around_handling(self._interceptors, partial(self._settled, settler, raw, seen))
@@ -76,8 +86,8 @@ class Handler:
     async def _inner(
         self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None"
     ) -> Settlement:
-        payload = self._decode(envelope)
         signature = self._signature
+        payload = self.decode(envelope)
         message: Message[Any] | None = None
         if signature.message:
             message = (
@@ -90,15 +100,19 @@ class Handler:
             result = await result
         if seen is not None:
             seen.append(message or Message.received(payload, envelope))
-        if result is None and not signature.delivery:
-            return ACCEPT
         if isinstance(result, (Accept, Retry, Reject)):
             return result
-        if result is not None:
-            await self._outlet.result(self, envelope, result)
+        if result is not None or (envelope.reply_to is not None and signature.answers_none):
+            if isinstance(result, type) and result in _SETTLEMENTS:
+                msg = f"{self.name}() returned the class {result.__name__}; return {result.__name__}(...)"
+                raise ConfigurationError(msg)
+            await self._outlet.result(self, envelope, raw, result)
+            return ACCEPT
+        if not signature.delivery:
+            return ACCEPT
         # Interceptors see what was settled by hand as what was returned.
         by_hand = message.settled if isinstance(message, Delivery) else None
-        return by_hand or ACCEPT
+        return by_hand or NOTHING_SAID
 
     async def call_batch(
         self,
@@ -122,8 +136,14 @@ class Handler:
         return settlements
 
     def decode(self, envelope: Envelope) -> Any:
-        """Return the payload, or raise what makes the message poison."""
-        return self._decode(envelope)
+        """Return the payload.
+
+        :raises Poison: when the message cannot be read
+        """
+        try:
+            return self._decode(envelope)
+        except ConversionError as error:
+            raise Poison(str(error)) from error
 
     @property
     def interceptors(self) -> tuple[HandleInterceptor, ...]:

@@ -3,11 +3,11 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgkit.envelope import Envelope
-from msgkit.errors import ConfigurationError, ConversionError
+from msgkit.errors import ConfigurationError, Poison
 from msgkit.listener import BoundListener, Header, innermost
 from msgkit.message import Delivery, Message
 from msgkit.values import Headers
@@ -32,6 +32,8 @@ class Signature:
     #: Is a Message or Delivery made for it?
     message: bool
     delivery: bool
+    #: Is None an answer, too? Not of what is annotated to return nothing.
+    answers_none: bool
 
 
 def read_signature(bound: BoundListener, resources: Mapping[Any, Any]) -> Signature:
@@ -59,6 +61,7 @@ def read_signature(bound: BoundListener, resources: Mapping[Any, Any]) -> Signat
         reader.payload_parameter,
         reader.message,
         reader.delivery,
+        reader.answers_none,
     )
 
 
@@ -72,6 +75,7 @@ class _Reader:
         self.payload_parameter = ""
         self.message = False
         self.delivery = False
+        self.answers_none = self._hints.get("return", NoneType) is not NoneType
 
     def getter(self, parameter: inspect.Parameter) -> Getter | None:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -140,7 +144,7 @@ class _Reader:
             if value is None:
                 if default is parameter.empty:
                     msg = f"message {envelope.message_id} has no header {name!r}"
-                    raise ConversionError(msg)
+                    raise Poison(msg)
                 return default
             if type(value) is kind:
                 return value
@@ -228,6 +232,6 @@ def _converter_of(kind: Any) -> Callable[[str, Any], Any]:
             return adapters[0].validate_python(value)
         except ValidationError as error:
             msg = f"header {name!r} is no {kind}: {error.errors()[0]['msg']}"
-            raise ConversionError(msg) from error
+            raise Poison(msg) from error
 
     return convert

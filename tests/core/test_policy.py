@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from msgkit import Accept, Backoff, Reject, Retry
-from msgkit.errors import ConfigurationError, ConversionError, InvalidMessage, MessagingError
+from msgkit.errors import ConfigurationError, Poison, InvalidMessage, MessagingError
 from msgkit.policy import Again, GiveUp, decide
 
 
@@ -86,7 +86,7 @@ def test_a_retry_that_is_asked_for_is_made_whatever_its_cause() -> None:
 
 
 def test_what_cannot_be_read_is_poison_at_the_first_attempt() -> None:
-    error = ConversionError("no JSON")
+    error = Poison("no JSON")
     assert decide(POLICY, 1, error, 0.5) == GiveUp("poison", error)
 
 

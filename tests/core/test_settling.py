@@ -7,7 +7,7 @@ import pytest
 from msgkit import Backoff, Reject, Retry
 from msgkit.deliveries import Counts, Lanes, Settling, Terms, current
 from msgkit.envelope import Kind
-from msgkit.errors import ConversionError, DeliveryLost, SendUnknown
+from msgkit.errors import Poison, DeliveryLost, SendUnknown
 from msgkit.settlement import ACCEPT, Settlement
 from msgkit.spi import Dead, QueueSpec, RawDelivery, RawSettlement, Release, RetryCopy, Subscription
 from msgkit.testing import VirtualClock
@@ -127,7 +127,7 @@ async def test_the_attempt_is_the_one_that_the_broker_counted() -> None:
     ("outcome", "counted"),
     [
         (Reject("no"), {"failed": 1, "dead": 1}),
-        (ConversionError("no"), {"failed": 1, "dead": 1, "poison": 1}),
+        (Poison("no"), {"failed": 1, "dead": 1, "poison": 1}),
     ],
     ids=repr,
 )

@@ -24,8 +24,8 @@ class Bench:
             worker.begin((raw(),))
             try:
                 outcome = repr(await handler(worker))
-            except asyncio.CancelledError as cancelled:
-                outcome = repr(worker.cancelled(cancelled))
+            except asyncio.CancelledError:
+                outcome = repr(worker.cancelled())
             except Exception as error:  # noqa: BLE001 -- as the core does
                 outcome = repr(error)
             finally:
@@ -175,24 +175,42 @@ async def test_a_handler_that_is_cancelled_from_within_has_failed_and_the_worker
     ]
 
 
-async def test_the_end_of_the_worker_itself_is_no_failure_of_its_handler() -> None:
-    bench = Bench(sleeps, returns)
+async def test_a_handler_whose_task_was_cancelled_has_failed_and_the_worker_ends_with_it() -> None:
+    bench = Bench(sleeps)
     await began(bench)
     bench.worker.task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await bench.worker.task
-    assert bench.outcomes == []
+    await asyncio.wait({bench.worker.task}, timeout=5)
+    assert bench.outcomes == ["RuntimeError('the task of the handler was cancelled')"]
+    assert bench.worker.is_dismissed
 
 
 async def test_the_end_of_the_worker_comes_through_an_interruption() -> None:
     """The loop ends while a handler is being interrupted: the worker ends, too."""
-    bench = Bench(sleeps, sleeps)
+    bench = Bench(sleeps)
     await began(bench)
     bench.worker.interrupt("timeout")
     bench.worker.task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        async with asyncio.timeout(5):
-            await bench.worker.task
+    await asyncio.wait({bench.worker.task}, timeout=5)
+    assert bench.worker.is_dismissed
+
+
+async def test_a_cancellation_that_a_handler_swallowed_does_not_end_the_next_one() -> None:
+    async def swallows(worker: Worker) -> str:
+        worker.task.cancel()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "swallowed"
+        return "never"
+
+    bench = Bench(swallows, sleeps, returns)
+    await until(lambda: bench.outcomes and bench.worker.raws)
+    await asyncio.sleep(0)
+    bench.worker.interrupt("timeout")
+    async with asyncio.timeout(5):
+        await bench.worker.task
+    assert bench.outcomes == ["'swallowed'", "Interrupted('timeout')", "'done'"]
+    assert not bench.worker.is_dismissed
 
 
 async def test_an_interruption_that_arrives_as_the_handler_ends_hits_nobody_else() -> None:
