@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 from msgkit.application.running import Running
+from msgkit.application.signals import Signals
 from msgkit.clock import SYSTEM, Clock
 from msgkit.container import HandlingObserver
 from msgkit.errors import Closed, ConfigurationError
@@ -112,35 +112,30 @@ class Application:
         return running
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT, then stop cleanly; a second signal stops at once."""
+        """Run until SIGTERM or SIGINT, then stop cleanly; a second signal stops at once.
+
+        :raises SystemExit: after a second signal, with its number and 128 as a shell has it
+        """
         if not logging.getLogger().handlers:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-8s %(name)s: %(message)s")
-        asyncio.run(self.run_until_signalled())
+        signals = Signals()
+        try:
+            asyncio.run(self._run_until(signals))
+        except asyncio.CancelledError:
+            if signals.forced is None:
+                raise
+            raise SystemExit(128 + signals.forced) from None
 
     async def run_until_signalled(self) -> None:
-        """Run until SIGTERM or SIGINT on the running loop."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        stop = asyncio.Event()
+        """Run until SIGTERM or SIGINT on the running loop; a second signal cancels the task."""
+        await self._run_until(Signals())
 
-        def on_signal(name: str) -> None:
-            if stop.is_set() and task is not None:
-                logger.warning("%s again: stopping at once", name)
-                task.cancel()
-            logger.info("%s: finishing what runs", name)
-            stop.set()
-
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        for number in numbers:
-            loop.add_signal_handler(number, on_signal, number.name)
-        try:
+    async def _run_until(self, signals: Signals) -> None:
+        with signals.heard():
             async with self:
                 names = sorted(queue.name for queue in self.queues)
                 logger.info("running; listening to %s", ", ".join(names) or "nothing")
-                await stop.wait()
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
+                await signals.asked()
 
     @asynccontextmanager
     async def lifespan(self, host: object, /) -> AsyncGenerator[None]:

@@ -7,14 +7,18 @@ import sys
 from collections.abc import Sequence
 
 from msgkit.cli.loading import load_application
-from msgkit.cli.planning import print_plan
+from msgkit.cli.planning import is_done, print_plan
 from msgkit.errors import ConfigurationError, MessagingError
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return 0, or 1 for a plan with differences, or 2 for what cannot work."""
+    """Do what the command line says, and return what it ends with.
+
+    0 when all is well, 1 when the broker differs from a plan or still does after pruning, 2 for what
+    cannot work, 130 when interrupted.
+    """
     parsed = _parser().parse_args(arguments)
     logging.basicConfig(level=parsed.log_level, format="%(asctime)s %(levelname)-8s %(name)s: %(message)s")
     try:
@@ -23,13 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             application.run()
             return 0
         planned = asyncio.run(application.plan(prune=parsed.command == "prune"))
+    except KeyboardInterrupt:
+        return 130
     except ConfigurationError as error:
         print(f"msgkit: {error}", file=sys.stderr)
         return 2
     except MessagingError as error:
         print(f"msgkit: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    return print_plan(planned)
+    print_plan(planned)
+    return 0 if is_done(planned, pruned=parsed.command == "prune") else 1
 
 
 def _parser() -> argparse.ArgumentParser:

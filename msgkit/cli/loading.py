@@ -1,6 +1,7 @@
 """Finding the application that a command line names."""
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -37,9 +38,34 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         msg = f"there is no file {str(path)!r}"
         raise ConfigurationError(msg)
+    path = path.resolve()
     # What stands beside the file can be imported by it, as when Python runs it.
-    sys.path.insert(0, str(path.resolve().parent))
-    return importlib.import_module(path.stem)
+    sys.path.insert(0, str(path.parent))
+    name = path.stem if _is_free(path.stem, path) else str(path)
+    return sys.modules[name] if name in sys.modules else _execute(name, path)
+
+
+def _is_free(name: str, path: Path) -> bool:
+    """Can a file be the module of a name, without being taken for another one?"""
+    if name in sys.stdlib_module_names:
+        return False
+    return name not in sys.modules or getattr(sys.modules[name], "__file__", None) == str(path)
+
+
+def _execute(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        msg = f"{str(path)!r} is no file of Python code"
+        raise ConfigurationError(msg)
+    module = importlib.util.module_from_spec(spec)
+    # There while it runs, for what looks up its own module.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 def _named(module: ModuleType, name: str) -> Application:

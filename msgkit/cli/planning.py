@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from msgkit.application import PlannedBroker
 from msgkit.spi import Capabilities, Plan, PlanAction, Power
 
-__all__ = ["plan_lines", "print_plan"]
+__all__ = ["is_done", "plan_lines", "print_plan"]
 
 _MARKS = {
     PlanAction.CREATE: "+",
@@ -16,11 +16,16 @@ _MARKS = {
 }
 
 
-def print_plan(planned: Sequence[PlannedBroker]) -> int:
-    """Print a plan; return 0 when everything is there as declared, else 1."""
-    for line in plan_lines(planned):
-        print(line)
-    return 0 if all(plan.clean for _, _, plan in planned) else 1
+def print_plan(planned: Sequence[PlannedBroker]) -> None:
+    """Print a plan, at once: whoever reads its beginning may not wait for the end."""
+    print("\n".join(plan_lines(planned)))
+
+
+def is_done(planned: Sequence[PlannedBroker], *, pruned: bool) -> bool:
+    """Is nothing left to do? What was to be made and taken away was, where a plan was carried out by pruning."""
+    if not pruned:
+        return all(plan.clean for _, _, plan in planned)
+    return all(entry.action is not PlanAction.DIFFERS for _, _, plan in planned for entry in plan.entries)
 
 
 def plan_lines(planned: Sequence[PlannedBroker]) -> Iterator[str]:

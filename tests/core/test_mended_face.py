@@ -1,12 +1,24 @@
 """What callers meet at the face: clocks, names, declarations, groups, the command, and refusals in words."""
 
+import asyncio
+import queue as queue_of_python
+import signal
+import sys
 import time
+from asyncio.subprocess import PIPE, Process, create_subprocess_exec
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
-from msgkit import Exchange, Json, Queue, Route, Settings
+from msgkit import Application, Exchange, Json, Queue, Route, Settings
+from msgkit.application.signals import Signals
+from msgkit.cli import main
+from msgkit.cli.loading import load_application
 from msgkit.clock import SystemClock
 from msgkit.errors import ConfigurationError
 from msgkit.naming import Naming
@@ -142,3 +154,148 @@ def test_what_is_no_route_makes_no_anonymous_queue() -> None:
     anonymous: Any = Queue.anonymous
     with pytest.raises(ConfigurationError, match=r"takes a route, such as exchange.where\(\), not 'x'"):
         anonymous("x")
+
+
+# -- the command
+
+SERVICE = """
+import asyncio
+
+from msgkit import Application, Queue, Settings, listener
+from msgkit_memory import Broker
+
+held = Queue("held", str)
+
+@listener(held)
+async def hold(text: str) -> None:
+    print("held", flush=True)
+    await asyncio.sleep(60)
+
+class Holding(Application):
+    async def __aenter__(self):
+        await super().__aenter__()
+        await self.template.send(held, "text")
+        return self
+
+class Waiting(Application):
+    async def __aenter__(self):
+        Broker.at("memory://holding").faults.stop()
+        print("held", flush=True)
+        return await super().__aenter__()
+
+app = {0}([hold], settings=Settings(url="memory://holding", wait_for_broker=60, drain=60))
+"""
+
+
+@asynccontextmanager
+async def service(folder: Path, kind: str) -> AsyncGenerator[Process]:
+    """Run a service from the command line, from when it says that it is held up."""
+    (folder / "service.py").write_text(SERVICE.format(kind))
+    command = ("-m", "msgkit.cli", "run", "service.py")
+    process = await create_subprocess_exec(sys.executable, *command, cwd=folder, stdout=PIPE, stderr=PIPE)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            assert await process.stdout.readline() == b"held\n"
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def end(process: Process) -> tuple[int | None, str]:
+    _, said = await process.communicate()
+    return process.returncode, said.decode()
+
+
+async def test_a_second_signal_ends_a_program_at_once_and_without_a_traceback(tmp_path: Path) -> None:
+    async with service(tmp_path, "Holding") as process:
+        assert process.stderr is not None
+        process.terminate()
+        while b"finishing" not in await process.stderr.readline():
+            pass
+        process.terminate()
+        code, said = await end(process)
+    assert code == 128 + signal.SIGTERM
+    assert "stopping at once" in said
+    assert "Traceback" not in said
+    assert "CancelledError" not in said
+
+
+async def test_a_signal_ends_the_wait_for_a_broker_at_once_and_cleanly(tmp_path: Path) -> None:
+    async with service(tmp_path, "Waiting") as process:
+        process.terminate()
+        code, said = await end(process)
+    assert code == 0
+    assert "starting no further" in said
+    assert "Traceback" not in said
+
+
+async def test_a_task_that_others_cancel_ends_cancelled() -> None:
+    entered = asyncio.Event()
+
+    class Entered(Application):
+        async def __aenter__(self) -> Self:
+            await super().__aenter__()
+            entered.set()
+            return self
+
+    task = asyncio.create_task(Entered([], settings=Settings(url="memory://cancelled")).run_until_signalled())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_running_in_another_thread_is_refused_in_words() -> None:
+    app = Application([], settings=Settings(url="memory://elsewhere"))
+    with (
+        ThreadPoolExecutor(1) as elsewhere,
+        pytest.raises(ConfigurationError, match="only the main thread gets signals"),
+    ):
+        elsewhere.submit(app.run).result()
+
+
+async def test_signals_are_heard_where_the_loop_takes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", refuse)
+    before = signal.getsignal(signal.SIGTERM)
+    signals = Signals()
+    async with asyncio.timeout(10):
+        with signals.heard():
+            signal.raise_signal(signal.SIGTERM)
+            await signals.asked()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget what is imported from now on."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize("name", ["queue.py", "service.py"])
+def test_a_file_is_loaded_itself_whatever_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("import msgkit\napp = msgkit.Application([])\n")
+    found = load_application(str(tmp_path / name))
+    assert load_application(f"{tmp_path / name}:app") is found
+    assert sys.modules["queue"] is queue_of_python
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_pruning_ends_well_when_it_did_all_that_could_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pruned.py").write_text("from msgkit import *\napp = Application([], topology=[Queue('kept')])\n")
+    monkeypatch.setenv("MSGKIT_URL", "memory://pruned")
+    assert main(["plan", str(tmp_path / "pruned.py")]) == 1
+    assert main(["prune", str(tmp_path / "pruned.py")]) == 0
+    assert "queue kept" in capsys.readouterr().out
