@@ -27,7 +27,7 @@ class _Buries(Animal):
         return copy
 
 
-@caught_by()
+@caught_by("what_is_rejected_is_not_tried_again", "a_header_that_is_missing_makes_poison_of_a_message")
 class BuriesNothing(_Buries):
     """Drops what should be a dead letter."""
 
@@ -36,7 +36,7 @@ class BuriesNothing(_Buries):
         return line.consumer.settle(raw, ACCEPT)
 
 
-@caught_by()
+@caught_by("a_dead_letter_keeps_bytes_key_and_headers", "a_dead_letter_of_the_largest_size_arrives")
 class BuriesWithoutHeaders(_Buries):
     """Makes dead letters of bodies alone."""
 
@@ -45,7 +45,7 @@ class BuriesWithoutHeaders(_Buries):
         return copy._replace(headers={})
 
 
-@caught_by()
+@caught_by("what_a_dead_letter_says_stays_below_4_kib")
 class BuriesWithoutAReason(_Buries):
     """Makes dead letters of the originals, without a word of why they died."""
 
@@ -53,7 +53,11 @@ class BuriesWithoutAReason(_Buries):
         return copy._replace(headers=original.headers)
 
 
-@caught_by()
+@caught_by(
+    "a_dead_letter_keeps_bytes_key_and_headers",
+    "poison_stops_no_ordered_lane",
+    "a_dead_letter_holds_its_successors_in_a_strict_queue",
+)
 class BuriesWithoutKeys(_Buries):
     """Makes dead letters without the key."""
 
@@ -62,7 +66,11 @@ class BuriesWithoutKeys(_Buries):
         return copy._replace(key=None)
 
 
-@caught_by()
+@caught_by(
+    "a_dead_letter_keeps_bytes_key_and_headers",
+    "a_header_that_is_missing_makes_poison_of_a_message",
+    "two_queues_may_share_their_dead_letters",
+)
 class BuriesEncoded(_Buries):
     """Encodes the bodies of dead letters."""
 
@@ -71,7 +79,7 @@ class BuriesEncoded(_Buries):
         return copy._replace(body=b64encode(copy.body))
 
 
-@caught_by()
+@caught_by("an_error_to_give_up_on_is_not_tried_again", "a_listener_of_dead_letters_gets_them")
 class BuriesUnderAnotherId(_Buries):
     """Gives dead letters new ids."""
 
@@ -80,7 +88,7 @@ class BuriesUnderAnotherId(_Buries):
         return copy._replace(message_id=f"dead-{copy.message_id}")
 
 
-@caught_by()
+@caught_by("a_dead_letter_never_expires")
 class BuriesForATime(_Buries):
     """Lets dead letters expire like their originals."""
 
@@ -88,7 +96,7 @@ class BuriesForATime(_Buries):
         return copy._replace(expires_at=original.expires_at)
 
 
-@caught_by()
+@caught_by("a_taker_is_not_given_poison")
 class BuriesAnywhere(_Buries):
     """Sends dead letters to where the originals came from."""
 
@@ -98,7 +106,7 @@ class BuriesAnywhere(_Buries):
         return super().bury(line, raw, copy)
 
 
-@caught_by()
+@caught_by("one_attempt_means_no_retry", "poison_in_a_batch_is_a_dead_letter_alone", "a_dead_letter_says_why")
 class BuriesTwice(_Buries):
     """Makes two dead letters of each."""
 
@@ -107,7 +115,7 @@ class BuriesTwice(_Buries):
         return super().bury(line, raw, copy)
 
 
-@caught_by()
+@caught_by("a_dead_letter_of_the_largest_size_arrives")
 class BuriesNothingLarge(_Buries):
     """Has no room for a dead letter that is larger than a message can be."""
 
@@ -117,7 +125,7 @@ class BuriesNothingLarge(_Buries):
         return super().bury(line, raw, copy)
 
 
-@caught_by()
+@caught_by("a_dead_letter_that_is_refused_is_sent_again_and_its_original_kept")
 class BuriesUnconfirmed(_Buries):
     """Settles the original without waiting for its dead letter."""
 
@@ -126,7 +134,7 @@ class BuriesUnconfirmed(_Buries):
         return line.consumer.settle(raw, ACCEPT)
 
 
-@caught_by()
+@caught_by("a_dead_letter_that_is_refused_is_sent_again_and_its_original_kept", "a_taker_may_retry_and_reject")
 class HandlesAgainWhatItCannotBury(_Buries):
     """Runs the handler again when a dead letter is refused."""
 
@@ -141,7 +149,7 @@ class HandlesAgainWhatItCannotBury(_Buries):
         return None
 
 
-@caught_by()
+@caught_by("what_is_rejected_is_not_tried_again", "a_batch_that_raises_is_tried_again_whole_and_then_given_up")
 class BuriesAndKeeps(_Buries):
     """Makes a dead letter, and leaves the original where it was."""
 
@@ -150,7 +158,7 @@ class BuriesAndKeeps(_Buries):
         return settled(self.send(copy))
 
 
-@caught_by()
+@caught_by("a_dead_letter_that_cannot_be_handled_stays_a_dead_letter")
 class DropsDeadLettersThatFail(Animal):
     """Forgets a dead letter whose listener fails."""
 
@@ -160,7 +168,7 @@ class DropsDeadLettersThatFail(Animal):
         return super().settle(line, raw, how)
 
 
-@caught_by()
+@caught_by("a_dead_letter_holds_its_successors_in_a_strict_queue")
 class LetsFollowersGoOn(Animal):
     """Does not say that a message follows a dead letter."""
 
@@ -170,7 +178,7 @@ class LetsFollowersGoOn(Animal):
         super().deliver(line, batch)
 
 
-@caught_by()
+@caught_by("a_strict_lane_goes_on_when_its_dead_letters_are_gone")
 class HoldsFollowersForEver(Animal):
     """Takes a dead letter for waiting when it is gone."""
 
@@ -189,7 +197,7 @@ class HoldsFollowersForEver(Animal):
         return super().settle(line, raw, how)
 
 
-@caught_by()
+@caught_by("a_dead_letter_holds_no_other_key")
 class HoldsAllKeys(Animal):
     """Has one dead letter hold every key of its queue."""
 

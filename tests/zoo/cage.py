@@ -21,7 +21,7 @@ HEALTHY = Animal
 class Cage(MemoryHarness):
     """A broker of its own, reached through one animal."""
 
-    patience = float(__import__("os").environ.get("ZOO_PATIENCE", "1.2"))
+    patience = 1.2
 
     def __init__(self, animal: type[Animal]) -> None:
         super().__init__()

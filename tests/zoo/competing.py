@@ -28,7 +28,12 @@ __all__: list[str] = []
 _accepted: "WeakKeyDictionary[Broker, dict[str, deque[Envelope]]]" = WeakKeyDictionary()
 
 
-@caught_by()
+@caught_by(
+    "consumers_share_the_work",
+    "each_message_goes_to_one_of_a_queues_consumers",
+    "consumers_compete_across_processes",
+    "a_consumer_that_joins_under_a_slow_head_repeats_nothing",
+)
 class DeliversToTwo(Animal):
     """Gives a message to two consumers, where there are two."""
 
@@ -41,7 +46,14 @@ class DeliversToTwo(Animal):
                     self.put(line.queue, raw.envelope)
 
 
-@caught_by()
+@caught_by(
+    "a_consumer_that_joins_under_a_slow_head_repeats_nothing",
+    "a_consumer_that_leaves_under_a_slow_head_repeats_nothing",
+    "handlers_of_a_stopped_application_settle_nothing_any_more",
+    "pausing_again_and_again_loses_and_repeats_nothing",
+    "what_was_accepted_never_returns_to_the_next_application",
+    "what_nobody_settled_goes_back_uncounted_at_stop",
+)
 class RepeatsForWhoJoins(Animal):
     """Delivers what was just accepted once more when a consumer joins."""
 
@@ -62,7 +74,11 @@ class RepeatsForWhoJoins(Animal):
         return queues.setdefault(queue.name, deque(maxlen=5))
 
 
-@caught_by()
+@caught_by(
+    "an_anonymous_queue_gets_nothing_from_before_it_was_there",
+    "a_new_queue_gets_nothing_from_before_it_was_declared",
+    "the_first_message_after_declaring_is_not_missed",
+)
 class ReplaysHistory(Animal):
     """Gives a new queue what was sent before it was there."""
 
@@ -70,7 +86,11 @@ class ReplaysHistory(Animal):
         return replace(queue, start="earliest")
 
 
-@caught_by()
+@caught_by(
+    "a_template_can_be_used_again_only_after_it_is_entered_again",
+    "a_queue_that_does_not_start_by_itself_waits_for_resume",
+    "what_waits_is_kept_while_nobody_listens",
+)
 class BeginsWithTheListener(Animal):
     """Gives a queue nothing until somebody listens."""
 
@@ -82,7 +102,9 @@ class BeginsWithTheListener(Animal):
         return await super().subscribe(subscription, sink)
 
 
-@caught_by()
+@caught_by(
+    "credit_is_never_exceeded", "large_messages_do_not_pile_up_in_a_slow_consumer", "a_slow_consumer_starves_no_other"
+)
 class ExceedsItsCredit(Animal):
     """Delivers twice as much as was asked for."""
 
@@ -90,7 +112,7 @@ class ExceedsItsCredit(Animal):
         super().credit(line, 2 * n)
 
 
-@caught_by()
+@caught_by("nothing_is_delivered_without_credit", "what_is_kept_open_is_bounded_by_what_may_be_in_flight")
 class NeedsNoCredit(Animal):
     """Delivers before anything was asked for."""
 
@@ -100,7 +122,7 @@ class NeedsNoCredit(Animal):
         return consumer
 
 
-@caught_by()
+@caught_by("credit_is_never_exceeded")
 class TakesASettlementForCredit(Animal):
     """Delivers one more for each that is settled, whether that was asked for or not."""
 
@@ -110,7 +132,7 @@ class TakesASettlementForCredit(Animal):
         return future
 
 
-@caught_by()
+@caught_by("one_in_flight_is_enough_to_go_on", "a_handler_may_send_to_its_own_queue")
 class RunsOutOfCredit(Animal):
     """Hears only the first time how much may be delivered."""
 
@@ -123,7 +145,7 @@ class RunsOutOfCredit(Animal):
             super().credit(line, n)
 
 
-@caught_by()
+@caught_by("no_more_is_taken_than_may_be_in_flight", "a_consumer_may_be_drained_and_closed_twice")
 class FetchesWithoutMeasure(Animal):
     """Fetches all there is, and hands it on as it is asked for."""
 
@@ -149,7 +171,7 @@ class FetchesWithoutMeasure(Animal):
             line.pass_on([fetched.popleft()])
 
 
-@caught_by()
+@caught_by("bodies_in_hand_are_bounded_by_their_bytes")
 class WeighsNothing(Animal):
     """Does not look at how large the bodies are that it fetches."""
 
@@ -157,7 +179,11 @@ class WeighsNothing(Animal):
         return await super().subscribe(replace(subscription, max_bytes=sys.maxsize), sink)
 
 
-@caught_by()
+@caught_by(
+    "health_tells_how_brokers_and_queues_fare",
+    "leaving_by_an_error_closes_too",
+    "settings_may_name_a_queue_and_its_dead_letters_follow",
+)
 class HandsOnFullHands(Animal):
     """Keeps back what has come until there are four of it."""
 
@@ -172,65 +198,10 @@ class HandsOnFullHands(Animal):
         del kept[:full]
 
 
-@caught_by()
-class HasOneLane(Animal):
-    """Has every message wait for the one before it."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        for raw in batch:
-            raw.lane = "all"
-        super().deliver(line, batch)
-
-
-@caught_by()
-class HasNoLanes(Animal):
-    """Has two messages of one key be handled at once."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        for raw in batch:
-            raw.lane = None
-        super().deliver(line, batch)
-
-
-@caught_by()
-class KeepsNoOrder(Animal):
-    """Takes an ordered queue for any other."""
-
-    def spec(self, queue: QueueSpec) -> QueueSpec:
-        return replace(queue, ordered=False)
-
-
-@caught_by()
-class IsNotStrict(Animal):
-    """Takes a strict queue for an ordered one."""
-
-    def spec(self, queue: QueueSpec) -> QueueSpec:
-        return replace(queue, ordered=bool(queue.ordered))
-
-
-@caught_by()
-class OrdersTheWholeQueue(Animal):
-    """Has one key hold all others of an ordered queue."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        if line.queue.ordered:
-            for raw in batch:
-                raw.lane = line.queue.name
-        super().deliver(line, batch)
-
-
-@caught_by()
-class DeliversTheLastFirst(Animal):
-    """Hands on a burst in the wrong order."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        super().deliver(line, batch[::-1])
-
-
 # -- anonymous queues
 
 
-@caught_by()
+@caught_by("an_anonymous_queue_is_a_copy_for_each_process")
 class SharesAnonymousQueues(Animal):
     """Gives two processes one anonymous queue."""
 
@@ -240,7 +211,7 @@ class SharesAnonymousQueues(Animal):
         return replace(queue, name=f"anonymous.{queue.routes[0].exchange}")
 
 
-@caught_by()
+@caught_by("an_anonymous_queue_survives_a_short_disconnection")
 class DropsAnonymousQueues(Animal):
     """Removes an anonymous queue as soon as its connection is lost."""
 
@@ -252,7 +223,7 @@ class DropsAnonymousQueues(Animal):
         super().hear(tell, event)
 
 
-@caught_by()
+@caught_by("an_anonymous_queue_that_was_away_too_long_reports_a_gap")
 class SaysNothingOfGaps(Animal):
     """Does not tell that messages passed an anonymous queue by."""
 
@@ -261,7 +232,7 @@ class SaysNothingOfGaps(Animal):
             super().hear(tell, event)
 
 
-@caught_by()
+@caught_by("what_fails_in_an_anonymous_queue_is_tried_again_by_the_same_process")
 class RetriesAnonymousElsewhere(Animal):
     """Gives what failed in an anonymous queue to all that are like it."""
 

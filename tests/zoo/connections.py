@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from msgkit.spi import (
     Topology,
     Up,
 )
+from msgkit_memory.server import Broker
 from tests.zoo.animal import Animal, Line, caught_by
 
 __all__: list[str] = []
@@ -44,7 +46,7 @@ class _Lossy(Animal):
         raise NotImplementedError
 
 
-@caught_by()
+@caught_by("the_seam_says_when_it_is_down_and_when_up_again")
 class ComesBackNever(_Lossy):
     """Does not connect again."""
 
@@ -52,7 +54,9 @@ class ComesBackNever(_Lossy):
         self._session.client.banned = True
 
 
-@caught_by()
+@caught_by(
+    "requests_are_answered_again_after_a_lost_connection", "connections_lost_again_and_again_lose_no_confirmed_message"
+)
 class ComesBackOnce(_Lossy):
     """Connects again only once."""
 
@@ -60,7 +64,7 @@ class ComesBackOnce(_Lossy):
         self._session.client.banned = self.losses > 2
 
 
-@caught_by()
+@caught_by("an_application_recovers_again_and_again", "a_lost_connection_leaves_a_request_unknown")
 class ComesBackWithoutConsumers(_Lossy):
     """Connects again, and consumes nothing any more."""
 
@@ -68,7 +72,9 @@ class ComesBackWithoutConsumers(_Lossy):
         self._session.members.clear()
 
 
-@caught_by()
+@caught_by(
+    "what_waits_is_there_after_a_broker_restart", "what_was_being_handled_when_the_connection_was_lost_comes_again"
+)
 class LosesWhatWaits(_Lossy):
     """Keeps queues in memory, which a lost connection empties."""
 
@@ -77,7 +83,9 @@ class LosesWhatWaits(_Lossy):
             queue.purge()
 
 
-@caught_by()
+@caught_by(
+    "an_anonymous_queue_that_was_away_too_long_reports_a_gap", "exchanges_queues_and_routes_are_there_after_a_restart"
+)
 class LosesItsRoutes(Animal):
     """Makes routes that end with the connection, and does not declare them again."""
 
@@ -90,7 +98,7 @@ class LosesItsRoutes(Animal):
         super().hear(tell, event)
 
 
-@caught_by()
+@caught_by("health_tells_of_a_broker_that_is_down")
 class SaysNothing(Animal):
     """Does not tell that the connection is lost, or back."""
 
@@ -99,7 +107,7 @@ class SaysNothing(Animal):
             super().hear(tell, event)
 
 
-@caught_by()
+@caught_by("the_seam_says_when_it_is_down_and_when_up_again", "an_application_recovers_again_and_again")
 class ComesBackInSilence(Animal):
     """Does not tell that the connection is back."""
 
@@ -108,7 +116,7 @@ class ComesBackInSilence(Animal):
             super().hear(tell, event)
 
 
-@caught_by()
+@caught_by("a_broker_that_is_down_at_start_is_waited_for")
 class WaitsForNoBroker(Animal):
     """Fails at once when the broker is down, however long it may wait."""
 
@@ -116,7 +124,7 @@ class WaitsForNoBroker(Animal):
         super().__init__(replace(options, wait=0.0))
 
 
-@caught_by()
+@caught_by("a_broker_that_is_down_at_start_fails_at_once_where_that_is_asked")
 class WaitsForEver(Animal):
     """Waits for a broker that is down when it was told not to."""
 
@@ -124,7 +132,7 @@ class WaitsForEver(Animal):
         super().__init__(replace(options, wait=3600.0))
 
 
-@caught_by()
+@caught_by("a_password_is_told_to_nobody")
 class TellsItsPassword(Animal):
     """Says in the log how it connects."""
 
@@ -133,16 +141,16 @@ class TellsItsPassword(Animal):
         super().__init__(options)
 
 
-@caught_by()
+@caught_by("no_log_tells_what_a_message_carries")
 class TellsWhatItCarries(Animal):
     """Says in the log what it sends."""
 
     def out(self, envelope: Envelope) -> Envelope:
-        _log.debug("sending %s", envelope)
+        _log.debug("sending %r to %s", envelope.body, envelope.destination)
         return envelope
 
 
-@caught_by()
+@caught_by("an_option_of_the_broker_that_nobody_knows_is_refused")
 class IgnoresItsOptions(Animal):
     """Reads nothing of a URL but the name."""
 
@@ -150,10 +158,46 @@ class IgnoresItsOptions(Animal):
         super().__init__(replace(options, url=options.url.partition("?")[0], options={}))
 
 
+@caught_by("the_password_in_use_is_told_to_nobody", "making_things_starts_nothing")
+class BeginsWhenMade(Animal):
+    """Has a task before anybody asked it to connect."""
+
+    def born(self) -> None:
+        self.begun = asyncio.ensure_future(_for_ever())
+
+    async def connect(self, on_event: Callable[[Event], None]) -> Capabilities:
+        self.begun.cancel()
+        return await super().connect(on_event)
+
+
+@caught_by("making_things_asks_for_no_broker")
+class AsksWhenMade(Animal):
+    """Waits for its broker before anybody asked it to connect."""
+
+    def born(self) -> None:
+        broker = Broker.at(self.options.url)
+        until = time.monotonic() + 0.8
+        while not broker.running and time.monotonic() < until:
+            time.sleep(0.01)
+
+
+@caught_by("an_application_can_run_again", "what_the_topology_asks_for_in_vain_is_refused_at_start")
+class ServesAQueueOnce(Animal):
+    """Gives nothing to a queue's second consumer when the first has left."""
+
+    async def leave(self, line: Line) -> None:
+        await super().leave(line)
+        self.memory.add(line.queue.name)
+
+    def credit(self, line: Line, n: int) -> None:
+        if line.queue.name not in self.memory:
+            super().credit(line, n)
+
+
 # -- leaving
 
 
-@caught_by()
+@caught_by("a_drained_consumer_is_given_nothing_and_settles_what_it_has")
 class DeliversWhenDrained(Animal):
     """Goes on delivering to a consumer that said it would take no more."""
 
@@ -161,7 +205,7 @@ class DeliversWhenDrained(Animal):
         """Go on."""
 
 
-@caught_by()
+@caught_by("what_is_being_handled_at_stop_is_finished", "a_thread_at_work_is_waited_for", "nothing_begins_after_stop")
 class SettlesNothingWhenDrained(Animal):
     """Takes what a drained consumer has away from it."""
 
@@ -170,7 +214,11 @@ class SettlesNothingWhenDrained(Animal):
         await line.consumer.close()
 
 
-@caught_by()
+@caught_by(
+    "what_a_paused_consumer_had_goes_to_another",
+    "a_paused_queue_begins_nothing_until_it_is_resumed",
+    "pausing_one_queue_stops_no_other",
+)
 class StaysSubscribed(Animal):
     """Goes on delivering to a consumer that has left."""
 
@@ -181,7 +229,7 @@ class StaysSubscribed(Animal):
         """Stay."""
 
 
-@caught_by()
+@caught_by("what_a_paused_consumer_had_goes_to_another")
 class KeepsWhatItHas(Animal):
     """Gives back what a consumer had only when its whole application ends."""
 
@@ -189,7 +237,7 @@ class KeepsWhatItHas(Animal):
         """Keep it."""
 
 
-@caught_by()
+@caught_by("making_things_starts_nothing")
 class ClosesNever(Animal):
     """Hangs when it is closed."""
 
@@ -198,7 +246,7 @@ class ClosesNever(Animal):
         await asyncio.Event().wait()
 
 
-@caught_by()
+@caught_by("a_queue_that_does_not_start_by_itself_waits_for_resume")
 class LeavesNever(Animal):
     """Hangs when a consumer leaves."""
 
@@ -207,7 +255,9 @@ class LeavesNever(Animal):
         await asyncio.Event().wait()
 
 
-@caught_by()
+@caught_by(
+    "an_application_can_be_stopped_while_the_broker_is_frozen", "an_application_can_be_stopped_while_the_broker_is_down"
+)
 class ClosesOnlyWhenConnected(Animal):
     """Waits for the broker when it is closed."""
 
@@ -217,7 +267,7 @@ class ClosesOnlyWhenConnected(Animal):
         await super().close(deadline)
 
 
-@caught_by()
+@caught_by("closing_twice_is_harmless")
 class ClosesOnce(Animal):
     """Fails when it is closed a second time."""
 
@@ -230,21 +280,27 @@ class ClosesOnce(Animal):
         await super().close(deadline)
 
 
-@caught_by()
+@caught_by(
+    "a_stop_with_nothing_to_do_takes_no_time", "what_does_not_finish_in_time_is_cancelled_and_goes_back_uncounted"
+)
 class TakesItsTimeToLeave(Animal):
     """Lets every stop take as long as it may."""
 
     async def leave(self, line: Line) -> None:
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.5)
         await super().leave(line)
 
 
-@caught_by()
+@caught_by("leaving_by_an_error_closes_too")
 class LeavesATask(Animal):
-    """Has a task for each consumer, and forgets it."""
+    """Has a task for each consumer, and forgets to end it."""
+
+    def born(self) -> None:
+        self.tasks: list[asyncio.Future[None]] = []
 
     async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
-        self._session.loop.create_task(_for_ever(), name="forgotten")  # type: ignore[unused-awaitable]
+        # Kept, since what nobody refers to may end at any time.
+        self.tasks.append(asyncio.ensure_future(_for_ever()))
         return await super().subscribe(subscription, sink)
 
 
@@ -252,7 +308,7 @@ async def _for_ever() -> None:
     await asyncio.Event().wait()
 
 
-@caught_by()
+@caught_by("an_application_that_cannot_start_leaves_nothing_running")
 class LeavesAThread(Animal):
     """Has a thread for each connection, and forgets it."""
 
@@ -262,7 +318,7 @@ class LeavesAThread(Animal):
         return await super().connect(on_event)
 
 
-@caught_by()
+@caught_by("nothing_is_missed_from_when_an_application_has_started")
 class BindsLate(Animal):
     """Says that a queue has its routes a little before it has them."""
 

@@ -22,7 +22,7 @@ __all__ = ["KEEPERS", "Verdict", "Visit", "look_at"]
 #: A visit mostly waits for what does not happen, so that there may be more of them than cores.
 KEEPERS = 8
 #: Seconds after which a keeper is taken for eaten.
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 Outcome = Literal["caught", "broken", "missed", "skipped", "hung"]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -11,23 +11,19 @@ from typing import Literal, TypeVar, cast
 
 from msgkit.envelope import Envelope, Kind, Receipt
 from msgkit.errors import UnsupportedCapability
-from msgkit.settlement import ACCEPT
 from msgkit.spi import (
     NATIVE,
     Capabilities,
-    Checker,
-    Consumer,
     Depth,
     HalfMessage,
     Power,
     QueueSpec,
-    RawDelivery,
     Refused,
     Shared,
     Support,
     Transaction,
 )
-from tests.zoo.animal import Animal, Deal, caught_by, ignore
+from tests.zoo.animal import Animal, caught_by, ignore
 
 __all__: list[str] = []
 
@@ -37,7 +33,7 @@ T = TypeVar("T")
 # -- requests
 
 
-@caught_by()
+@caught_by("askers_of_one_name_get_their_own_answers")
 class AnswersEverybody(Animal):
     """Gives each reply to all who wait for one."""
 
@@ -49,7 +45,7 @@ class AnswersEverybody(Animal):
         return super().send(envelope)
 
 
-@caught_by()
+@caught_by("each_of_many_requests_gets_its_own_answer")
 class AnswersTheWrongOne(Animal):
     """Gives a reply to whoever asked first."""
 
@@ -60,7 +56,10 @@ class AnswersTheWrongOne(Animal):
         return envelope._replace(destination=first)
 
 
-@caught_by()
+@caught_by(
+    "the_first_answer_wins_and_the_next_is_counted",
+    "an_answer_that_comes_too_late_is_counted_and_no_other_request_gets_it",
+)
 class AnswersTwice(Animal):
     """Gives each reply twice."""
 
@@ -72,7 +71,7 @@ class AnswersTwice(Animal):
         return await super().listen_for_replies(twice)
 
 
-@caught_by()
+@caught_by("a_request_through_an_exchange_is_answered")
 class AnswersNobody(Animal):
     """Confirms replies, and loses them."""
 
@@ -80,7 +79,7 @@ class AnswersNobody(Animal):
         return self.confirm(envelope) if envelope.kind is Kind.REPLY else super().send(envelope)
 
 
-@caught_by()
+@caught_by("others_may_ask_with_an_address_of_their_own")
 class ChangesItsAddress(Animal):
     """Has another address for replies each time that it is asked."""
 
@@ -89,220 +88,10 @@ class ChangesItsAddress(Animal):
         return await super().listen_for_replies(on_reply)
 
 
-# -- transactions
-
-
-class _Deals(Animal):
-    async def begin(self) -> Transaction:
-        return self.deal(await super().begin())
-
-    def deal(self, transaction: Transaction) -> Transaction:
-        return transaction
-
-
-class _SeenAtOnce(Deal):
-    async def send(self, envelope: Envelope, /) -> Receipt:
-        return await self.animal.send(envelope)
-
-
-@caught_by()
-class ShowsWhatIsNotCommitted(_Deals):
-    """Makes what a transaction sends visible at once."""
-
-    def deal(self, transaction: Transaction) -> Transaction:
-        return _SeenAtOnce(self, transaction)
-
-
-class _NeverAborted(Deal):
-    async def abort(self) -> None:
-        await self.commit(())
-
-
-@caught_by()
-class CommitsWhatIsAborted(_Deals):
-    """Keeps what a transaction sent when it is taken back."""
-
-    def deal(self, transaction: Transaction) -> Transaction:
-        return _NeverAborted(self, transaction)
-
-
-class _SettlesNothing(Deal):
-    async def commit(self, settle: Sequence[tuple[Consumer, RawDelivery]], /) -> None:
-        del settle
-        await super().commit(())
-
-
-@caught_by()
-class CommitsWithoutSettling(_Deals):
-    """Leaves the delivery unsettled that a transaction was to accept."""
-
-    def deal(self, transaction: Transaction) -> Transaction:
-        return _SettlesNothing(self, transaction)
-
-
-class _Forgotten(Deal):
-    async def commit(self, settle: Sequence[tuple[Consumer, RawDelivery]], /) -> None:
-        await self.transaction.abort()
-        for consumer, raw in settle:
-            _settled = consumer.settle(raw, ACCEPT)
-
-
-@caught_by()
-class CommitsNothing(_Deals):
-    """Loses what a transaction sent."""
-
-    def deal(self, transaction: Transaction) -> Transaction:
-        return _Forgotten(self, transaction)
-
-
-class _Half(Deal):
-    number = 0
-
-    async def send(self, envelope: Envelope, /) -> Receipt:
-        self.number += 1
-        if self.number % 2:
-            return await super().send(envelope)
-        return await self.animal.send(envelope)
-
-
-@caught_by()
-class CommitsHalf(_Deals):
-    """Has every second message of a transaction be outside of it."""
-
-    def deal(self, transaction: Transaction) -> Transaction:
-        return _Half(self, transaction)
-
-
-# -- half messages
-
-
-class _Halves(Animal):
-    async def prepare(self, envelope: Envelope, check: str, /) -> HalfMessage:
-        return self.half(await super().prepare(envelope, check))
-
-    def half(self, half: HalfMessage) -> HalfMessage:
-        return half
-
-
-class _Whole:
-    def __init__(self, receipt: Receipt) -> None:
-        self._receipt = receipt
-
-    async def commit(self) -> Receipt:
-        return self._receipt
-
-    async def roll_back(self) -> None:
-        """Too late."""
-
-
-@caught_by()
-class ShowsHalfMessages(Animal):
-    """Sends at once what was to wait for its commit."""
-
-    async def prepare(self, envelope: Envelope, check: str, /) -> HalfMessage:
-        del check
-        return _Whole(await self.send(envelope))
-
-
-class _Stubborn:
-    def __init__(self, half: HalfMessage) -> None:
-        self._half = half
-
-    async def commit(self) -> Receipt:
-        return await self._half.commit()
-
-    async def roll_back(self) -> None:
-        await self._half.commit()
-
-
-@caught_by()
-class DeliversWhatIsRolledBack(_Halves):
-    """Makes a message of every half one."""
-
-    def half(self, half: HalfMessage) -> HalfMessage:
-        return _Stubborn(half)
-
-
-class _Lazy(_Stubborn):
-    def __init__(self, half: HalfMessage, receipt: Receipt) -> None:
-        super().__init__(half)
-        self._receipt = receipt
-
-    async def commit(self) -> Receipt:
-        return self._receipt
-
-    async def roll_back(self) -> None:
-        await self._half.roll_back()
-
-
-@caught_by()
-class CommitsNoHalf(Animal):
-    """Leaves a half message half when it is committed."""
-
-    async def prepare(self, envelope: Envelope, check: str, /) -> HalfMessage:
-        return _Lazy(await super().prepare(envelope, check), self.receipt(envelope))
-
-
-@caught_by()
-class PreparesForNowhere(Animal):
-    """Takes half messages for destinations that are not there."""
-
-    async def prepare(self, envelope: Envelope, check: str, /) -> HalfMessage:
-        if envelope.destination not in self.broker.content.queues:
-            return _Whole(self.receipt(envelope))
-        return await super().prepare(envelope, check)
-
-
-@caught_by()
-class AsksNobody(Animal):
-    """Never asks what became of a half message."""
-
-    def answer_checks(self, checker: Checker, names: Sequence[str], /) -> None:
-        """Be left in peace."""
-
-
-class _Asks(Animal):
-    def answer_checks(self, checker: Checker, names: Sequence[str], /) -> None:
-        async def changed(name: str, envelope: Envelope) -> bool | None:
-            return await self.answer(checker(name, envelope))
-
-        super().answer_checks(changed, names)
-
-    async def answer(self, asked: Awaitable[bool | None]) -> bool | None:
-        return await asked
-
-
-@caught_by()
-class TakesNoAnswerForYes(_Asks):
-    """Commits a half message of which nothing is known yet."""
-
-    async def answer(self, asked: Awaitable[bool | None]) -> bool | None:
-        return await asked is not False
-
-
-@caught_by()
-class TakesNoForYes(_Asks):
-    """Commits a half message that its check wants rolled back."""
-
-    async def answer(self, asked: Awaitable[bool | None]) -> bool | None:
-        return None if await asked is None else True
-
-
-@caught_by()
-class AsksTheWrongOne(Animal):
-    """Asks each checker about the half messages of all others."""
-
-    def answer_checks(self, checker: Checker, names: Sequence[str], /) -> None:
-        async def misled(_: str, envelope: Envelope) -> bool | None:
-            return await checker(names[0], envelope)
-
-        super().answer_checks(misled, names)
-
-
 # -- looking, replaying
 
 
-@caught_by()
+@caught_by("browsing_shows_what_waits_and_takes_nothing", "browsing_shows_dead_letters")
 class BrowsesByTaking(Animal):
     """Takes what it was only to look at."""
 
@@ -312,7 +101,7 @@ class BrowsesByTaking(Animal):
         await self.purge(queue)
 
 
-@caught_by()
+@caught_by("browsing_an_empty_queue_ends")
 class BrowsesForEver(Animal):
     """Waits for more when it has shown all there is."""
 
@@ -322,7 +111,7 @@ class BrowsesForEver(Animal):
         await asyncio.Event().wait()
 
 
-@caught_by()
+@caught_by("what_no_client_library_has_is_not_lent")
 class LendsAnything(Animal):
     """Lends itself for whatever is asked for."""
 
@@ -331,7 +120,7 @@ class LendsAnything(Animal):
         return nullcontext(cast("T", self))
 
 
-@caught_by()
+@caught_by("browsing_shows_what_waits_and_takes_nothing")
 class BrowsesBackwards(Animal):
     """Shows the newest first."""
 
@@ -341,7 +130,7 @@ class BrowsesBackwards(Animal):
             yield envelope
 
 
-@caught_by()
+@caught_by("browsing_shows_what_waits_and_takes_nothing")
 class BrowsesWithoutLimit(Animal):
     """Shows more than was asked for."""
 
@@ -351,7 +140,7 @@ class BrowsesWithoutLimit(Animal):
             yield envelope
 
 
-@caught_by()
+@caught_by("purging_empties_a_queue_and_nothing_else")
 class PurgesNothing(Animal):
     """Says how much it has dropped, and keeps it."""
 
@@ -359,7 +148,7 @@ class PurgesNothing(Animal):
         return (await self.depth(queue)).ready
 
 
-@caught_by()
+@caught_by("purging_empties_a_queue_and_nothing_else")
 class PurgesTooMuch(Animal):
     """Drops all queues instead of one."""
 
@@ -371,7 +160,7 @@ class PurgesTooMuch(Animal):
         return number
 
 
-@caught_by()
+@caught_by("depth_counts_what_waits_and_what_is_in_hand")
 class CountsWrongly(Animal):
     """Says of every queue that it is empty."""
 
@@ -380,7 +169,7 @@ class CountsWrongly(Animal):
         return Depth(ready=0, unsettled=0)
 
 
-@caught_by()
+@caught_by("what_is_kept_open_stays_unsettled_until_it_is_settled")
 class CountsOnlyWhatWaits(Animal):
     """Says nothing of what consumers have."""
 
@@ -388,7 +177,7 @@ class CountsOnlyWhatWaits(Animal):
         return replace(await super().depth(queue), unsettled=0)
 
 
-@caught_by()
+@caught_by("a_queue_can_skip_what_waits")
 class GoesBackNowhere(Animal):
     """Says that a queue receives again, and leaves it as it is."""
 
@@ -397,7 +186,7 @@ class GoesBackNowhere(Animal):
         return 0
 
 
-@caught_by()
+@caught_by("a_queue_can_be_read_again_from_a_moment_on")
 class GoesBackAllTheWay(Animal):
     """Goes to the beginning, wherever it was sent."""
 
@@ -413,7 +202,7 @@ def _claiming(keeps: Capabilities, power: Power, support: Support) -> Capabiliti
     return replace(keeps, powers=MappingProxyType({**keeps.powers, power: support}))
 
 
-@caught_by()
+@caught_by("a_transaction_that_has_ended_takes_no_more")
 class ClaimsTransactions(Animal):
     """Says that it has transactions, and has none."""
 
@@ -421,7 +210,7 @@ class ClaimsTransactions(Animal):
         raise UnsupportedCapability("memory has no transactions")
 
 
-@caught_by()
+@caught_by("a_half_message_is_seen_when_its_sender_is_done", "a_checker_decides_when_the_sender_went_silent")
 class ClaimsHalfMessages(Animal):
     """Says that it has half messages, and has none."""
 
@@ -429,7 +218,7 @@ class ClaimsHalfMessages(Animal):
         raise UnsupportedCapability(f"memory has no half messages: {envelope.message_id}, {check}")
 
 
-@caught_by()
+@caught_by("browsing_an_empty_queue_ends", "browsing_shows_dead_letters")
 class ClaimsToBrowse(Animal):
     """Says that it shows what waits, and does not."""
 
@@ -438,7 +227,12 @@ class ClaimsToBrowse(Animal):
         yield  # the function is a generator, as it has to be
 
 
-@caught_by()
+@caught_by(
+    "a_request_that_nobody_answers_times_out",
+    "a_request_to_nowhere_is_refused_at_once",
+    "an_answer_that_cannot_be_delivered_is_no_second_run",
+    "a_failure_tells_the_asker_its_type_and_nothing_more",
+)
 class ClaimsToAnswer(Animal):
     """Says that it brings answers, and does not."""
 
@@ -446,7 +240,7 @@ class ClaimsToAnswer(Animal):
         raise UnsupportedCapability(f"memory has no replies for {on_reply}")
 
 
-@caught_by()
+@caught_by("where_a_broker_is_shared_is_declared")
 class ClaimsToLast(Animal):
     """Says that it outlives its process."""
 
@@ -454,7 +248,7 @@ class ClaimsToLast(Animal):
         return replace(keeps, durable=True, shared=Shared.PROCESS)
 
 
-@caught_by()
+@caught_by("what_is_declared_is_offered_and_said_in_words")
 class ClaimsNothing(Animal):
     """Says of a power that it has it not, without a reason."""
 
@@ -462,7 +256,19 @@ class ClaimsNothing(Animal):
         return _claiming(keeps, Power.DELAY, Refused(""))
 
 
-@caught_by()
+@caught_by("a_queue_can_be_read_again_from_its_beginning")
+class RefusesInSilence(Animal):
+    """Says that it cannot replay, and seems to do it all the same."""
+
+    def claims(self, keeps: Capabilities) -> Capabilities:
+        return _claiming(keeps, Power.REPLAY, Refused("nothing is kept"))
+
+    async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime, /) -> int:
+        del queue, to
+        return 0
+
+
+@caught_by("a_queue_can_skip_what_waits")
 class ClaimsToReplay(Animal):
     """Says that it can replay, and keeps nothing."""
 

@@ -4,12 +4,9 @@ from asyncio import Future
 from dataclasses import replace
 
 from msgkit.envelope import Envelope, Kind, Receipt
-from msgkit.errors import TopologyMismatch
 from msgkit.patterns import compile_pattern
 from msgkit.spi import (
     Plan,
-    PlanAction,
-    PlanEntry,
     ProvisionMode,
     QueueSpec,
     RouteSpec,
@@ -55,7 +52,7 @@ class _Kinds(_Routes):
         return await super().provision(Topology(exchanges, topology.queues), mode)
 
 
-@caught_by()
+@caught_by("a_hash_is_any_number_of_words", "a_queue_takes_from_two_exchanges_and_what_is_sent_to_it")
 class TakesAHashForAWord(_Routes):
     """Matches one word by `#`."""
 
@@ -63,7 +60,7 @@ class TakesAHashForAWord(_Routes):
         return replace(route, subject=route.subject.replace("#", "*"))
 
 
-@caught_by()
+@caught_by("a_star_is_one_word", "a_hash_is_any_number_of_words")
 class TakesAStarForAnything(_Routes):
     """Matches any number of words by `*`."""
 
@@ -71,7 +68,7 @@ class TakesAStarForAnything(_Routes):
         return replace(route, subject=route.subject.replace("*", "#"))
 
 
-@caught_by()
+@caught_by("empty_words_are_words_and_no_subject_has_none")
 class SkipsEmptyWords(_Subjects):
     """Takes two dots for one."""
 
@@ -79,7 +76,7 @@ class SkipsEmptyWords(_Subjects):
         return ".".join(filter(None, subject.split(".")))
 
 
-@caught_by()
+@caught_by("a_direct_exchange_routes_by_the_whole_subject")
 class FoldsSubjects(_Subjects):
     """Takes small letters for great ones."""
 
@@ -87,7 +84,7 @@ class FoldsSubjects(_Subjects):
         return subject.lower()
 
 
-@caught_by()
+@caught_by("all_other_characters_mean_themselves")
 class ReadsSubjectsAsPatterns(_Subjects):
     """Takes what is left of a bracket for all there is."""
 
@@ -95,7 +92,7 @@ class ReadsSubjectsAsPatterns(_Subjects):
         return subject.partition("[")[0].replace("+", "")
 
 
-@caught_by()
+@caught_by("subjects_may_be_of_any_script")
 class KnowsOnlyAscii(_Subjects):
     """Writes a question mark for every character that it does not know."""
 
@@ -103,7 +100,7 @@ class KnowsOnlyAscii(_Subjects):
         return subject.encode("ascii", "replace").decode()
 
 
-@caught_by()
+@caught_by("a_long_subject_is_routed_by_all_of_it")
 class CutsLongSubjects(_Subjects):
     """Looks at the first 127 characters of a subject."""
 
@@ -111,7 +108,7 @@ class CutsLongSubjects(_Subjects):
         return subject[:127]
 
 
-@caught_by()
+@caught_by("a_direct_exchange_routes_by_the_whole_subject")
 class MatchesDirectly(_Kinds):
     """Takes the subject of a direct route for a pattern."""
 
@@ -119,7 +116,7 @@ class MatchesDirectly(_Kinds):
         return "topic" if kind == "direct" else kind
 
 
-@caught_by()
+@caught_by("a_fanout_exchange_asks_for_no_subject")
 class FansOutBySubject(_Kinds):
     """Asks for the subject of what is for everybody."""
 
@@ -127,7 +124,7 @@ class FansOutBySubject(_Kinds):
         return "direct" if kind == "fanout" else kind
 
 
-@caught_by()
+@caught_by("a_fanout_exchange_asks_for_no_subject", "each_queue_of_an_exchange_gets_a_copy_of_its_own")
 class FansOutToOne(Animal):
     """Gives what is for everybody to one of them."""
 
@@ -143,7 +140,7 @@ class FansOutToOne(Animal):
         return envelope._replace(kind=Kind.QUEUE, destination=one.name)
 
 
-@caught_by()
+@caught_by("a_headers_exchange_routes_by_all_headers_asked_for")
 class AsksForAnyHeader(Animal):
     """Takes one header of those that a route asks for as enough."""
 
@@ -155,7 +152,7 @@ class AsksForAnyHeader(Animal):
         return replace(queue, routes=(*plain, *routes))
 
 
-@caught_by()
+@caught_by("a_queue_with_several_matching_routes_gets_one_copy")
 class CopiesForEachRoute(Animal):
     """Gives a queue as many copies as it has routes that match."""
 
@@ -176,7 +173,7 @@ def _fits(pattern: str, envelope: Envelope) -> bool:
     return compile_pattern(pattern)(envelope.subject or "")
 
 
-@caught_by()
+@caught_by("what_is_sent_to_a_queue_reaches_no_other")
 class SendsToTheNeighbours(Animal):
     """Gives what is sent to a queue to all queues of its exchange."""
 
@@ -193,7 +190,7 @@ class SendsToTheNeighbours(Animal):
         return sent
 
 
-@caught_by()
+@caught_by("an_exchange_and_a_queue_of_one_name_are_two_or_refused")
 class MixesUpNames(Animal):
     """Takes an exchange and a queue of one name for one thing."""
 
@@ -205,7 +202,7 @@ class MixesUpNames(Animal):
         return super().send(envelope)
 
 
-@caught_by()
+@caught_by("a_queue_takes_from_two_exchanges_and_what_is_sent_to_it", "a_new_route_brings_nothing_from_before_it")
 class HasOneRoute(Animal):
     """Reads only the first route of a queue."""
 
@@ -213,7 +210,7 @@ class HasOneRoute(Animal):
         return replace(queue, routes=queue.routes[:1])
 
 
-@caught_by()
+@caught_by("what_has_no_subject_goes_where_anything_goes")
 class NeedsASubject(Animal):
     """Drops what is about nothing."""
 
@@ -221,160 +218,3 @@ class NeedsASubject(Animal):
         if envelope.kind is Kind.EXCHANGE and envelope.subject is None:
             return self.confirm(envelope)
         return super().send(envelope)
-
-
-# -- declaring
-
-
-class _Modes(Animal):
-    modes: dict[ProvisionMode, ProvisionMode] = {}  # noqa: RUF012 -- replaced, never changed
-
-    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
-        return await super().provision(topology, self.modes.get(mode, mode))
-
-
-@caught_by()
-class MakesWhatItPlans(_Modes):
-    """Makes what it was only asked about."""
-
-    modes = {ProvisionMode.PLAN: ProvisionMode.CREATE}  # noqa: RUF012 -- as above
-
-
-@caught_by()
-class MakesWhatItVerifies(_Modes):
-    """Makes what is missing where nothing may be made."""
-
-    modes = {ProvisionMode.VERIFY: ProvisionMode.CREATE}  # noqa: RUF012 -- as above
-
-
-@caught_by()
-class MakesWhatItAssumes(_Modes):
-    """Makes what was said to be there."""
-
-    modes = {ProvisionMode.ASSUME: ProvisionMode.CREATE}  # noqa: RUF012 -- as above
-
-
-@caught_by()
-class VerifiesNothing(_Modes):
-    """Takes for there what it should look at."""
-
-    modes = {ProvisionMode.VERIFY: ProvisionMode.ASSUME}  # noqa: RUF012 -- as above
-
-
-@caught_by()
-class PrunesUnasked(_Modes):
-    """Takes away every route that an application does not know."""
-
-    modes = {ProvisionMode.CREATE: ProvisionMode.PRUNE}  # noqa: RUF012 -- as above
-
-
-@caught_by()
-class PrunesNothing(_Modes):
-    """Keeps stale routes that it was asked to take away."""
-
-    modes = {ProvisionMode.PRUNE: ProvisionMode.CREATE}  # noqa: RUF012 -- as above
-
-
-@caught_by()
-class EmptiesWhatIsThere(Animal):
-    """Makes a queue anew each time that it is declared."""
-
-    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
-        plan = await super().provision(topology, mode)
-        if mode is ProvisionMode.CREATE:
-            with self.broker.lock:
-                for name in topology.queues:
-                    self.broker.content.queues[name].purge()
-        return plan
-
-
-@caught_by()
-class LooksAway(Animal):
-    """Lets what differs be, and says nothing."""
-
-    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
-        try:
-            return await super().provision(topology, mode)
-        except TopologyMismatch:
-            return Plan(())
-
-
-class _Plans(Animal):
-    hides: PlanAction
-
-    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
-        plan = await super().provision(topology, mode)
-        return Plan(tuple(entry for entry in plan.entries if entry.action is not self.hides))
-
-
-@caught_by()
-class HidesWhatItIgnores(_Plans):
-    """Does not say which options mean nothing to it."""
-
-    hides = PlanAction.IGNORED
-
-
-@caught_by()
-class HidesWhatIsStale(_Plans):
-    """Does not say which routes nobody declares any more."""
-
-    hides = PlanAction.STALE
-
-
-@caught_by()
-class HidesWhatIsMissing(_Plans):
-    """Does not say what would be made."""
-
-    hides = PlanAction.CREATE
-
-
-@caught_by()
-class MakesEverythingAgain(Animal):
-    """Says of what is there that it was made."""
-
-    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
-        plan = await super().provision(topology, mode)
-        entries = [replace(each, action=self.action(each)) for each in plan.entries]
-        return Plan(tuple(entries))
-
-    def action(self, entry: PlanEntry) -> PlanAction:
-        return PlanAction.CREATE if entry.action is PlanAction.EXISTS else entry.action
-
-
-@caught_by()
-class ForbidsCompany(Animal):
-    """Lets nobody declare what somebody else has declared."""
-
-    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
-        there = self.broker.content.queues
-        if mode is ProvisionMode.CREATE and (known := [n for n in topology.queues if n in there]):
-            raise TopologyMismatch(f"{known} exist already")
-        return await super().provision(topology, mode)
-
-
-@caught_by()
-class StartsAtTheEnd(Animal):
-    """Ignores where a queue is to start."""
-
-    def spec(self, queue: QueueSpec) -> QueueSpec:
-        return replace(queue, start="latest")
-
-
-@caught_by()
-class StartsAtTheBeginning(Animal):
-    """Takes every start that is not the end for the beginning."""
-
-    def spec(self, queue: QueueSpec) -> QueueSpec:
-        return queue if queue.start == "latest" else replace(queue, start="earliest")
-
-
-@caught_by()
-class StartsOver(Animal):
-    """Goes back to where a queue starts each time that it is declared."""
-
-    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
-        plan = await super().provision(topology, mode)
-        for queue in topology.queues.values():
-            if mode is ProvisionMode.CREATE and queue.start == "earliest":
-                await self.seek(queue, "earliest")
-        return plan

@@ -1,139 +1,15 @@
 """Animals that say of a send what is not so."""
 
 import asyncio
-from asyncio import Future, TimerHandle
-from collections.abc import Callable
+from asyncio import Future
 from functools import partial
 
 from msgkit.envelope import Envelope, Kind, Receipt
 from msgkit.errors import SendRefused, SendUnknown
-from msgkit.spi import Down, Event, QueueSpec
+from msgkit.spi import QueueSpec
 from tests.zoo.animal import Animal, Outcome, caught_by, ignore, relay
 
 __all__: list[str] = []
-
-
-class _Late(Animal):
-    def born(self) -> None:
-        self.buffer: dict[TimerHandle, None] = {}
-
-    def later(self, envelope: Envelope, then: Callable[["Future[Receipt]"], None]) -> None:
-        """Write a message a little after the call."""
-
-        def write() -> None:
-            del self.buffer[timer]
-            then(send(envelope))
-
-        send = super().send
-        timer = asyncio.get_running_loop().call_later(0.05, write)
-        self.buffer[timer] = None
-
-    def forget(self) -> None:
-        for timer in self.buffer:
-            timer.cancel()
-        self.buffer.clear()
-
-    async def close(self, deadline: float) -> None:
-        self.forget()
-        await super().close(deadline)
-
-
-@caught_by()
-class ConfirmsBeforeStoring(_Late):
-    """Confirms what is still in its buffer, and loses that with the connection."""
-
-    def send(self, envelope: Envelope) -> "Future[Receipt]":
-        self.later(envelope, ignore)
-        return self.confirm(envelope)
-
-    def hear(self, tell: Callable[[Event], None], event: Event) -> None:
-        if isinstance(event, Down):
-            self.forget()
-        super().hear(tell, event)
-
-
-@caught_by()
-class LeavesSendsUnanswered(_Late):
-    """Forgets, when it is closed, those who wait for a confirm."""
-
-    def send(self, envelope: Envelope) -> "Future[Receipt]":
-        future = self.future()
-        self.later(envelope, partial(relay, target=future))
-        return future
-
-
-@caught_by()
-class LosesTheLastOfMany(Animal):
-    """Writes together what is sent in one turn of the loop, but for the last one."""
-
-    def born(self) -> None:
-        self.batch: list[tuple[Envelope, Future[Receipt]]] = []
-
-    def send(self, envelope: Envelope) -> "Future[Receipt]":
-        if not self.batch:
-            asyncio.get_running_loop().call_soon(self.flush)
-        self.batch.append((envelope, self.future()))
-        return self.batch[-1][1]
-
-    def flush(self) -> None:
-        batch, self.batch = self.batch, []
-        last = batch[-1] if len(batch) > 1 else None
-        for each in batch:
-            envelope, future = each
-            relay(self.confirm(envelope) if each is last else super().send(envelope), future)
-
-
-class _Pairs(Animal):
-    def born(self) -> None:
-        self.pair: list[tuple[Envelope, Future[Receipt]]] = []
-
-    def send(self, envelope: Envelope) -> "Future[Receipt]":
-        future = self.future()
-        self.pair.append((envelope, future))
-        self.gathered()
-        return future
-
-    def gathered(self) -> None:
-        raise NotImplementedError
-
-    def write(self) -> None:
-        for envelope, future in self.pair:
-            relay(super().send(envelope), future)
-        self.pair.clear()
-
-
-@caught_by()
-class WaitsForASecond(_Pairs):
-    """Writes two messages at a time, and waits for the second as long as it takes."""
-
-    def gathered(self) -> None:
-        if len(self.pair) > 1:
-            self.write()
-
-
-@caught_by()
-class SwapsNeighbours(_Pairs):
-    """Writes the later one first of two messages that are sent at once."""
-
-    def gathered(self) -> None:
-        asyncio.get_running_loop().call_later(0.002, self.swap)
-
-    def swap(self) -> None:
-        self.pair.reverse()
-        self.write()
-
-
-@caught_by()
-class SendsLargeBodiesAside(_Pairs):
-    """Writes large bodies over a second channel, which is slower."""
-
-    def send(self, envelope: Envelope) -> "Future[Receipt]":
-        if len(envelope.body) < 64 * 1024:
-            return Animal.send(self, envelope)
-        return super().send(envelope)
-
-    def gathered(self) -> None:
-        asyncio.get_running_loop().call_later(0.005, self.write)
 
 
 class _Revises(Animal):
@@ -146,7 +22,7 @@ class _Revises(Animal):
         raise NotImplementedError
 
 
-@caught_by()
+@caught_by("what_the_broker_refuses_is_nowhere")
 class StoresWhatItRefuses(_Revises):
     """Says that a message was refused, and has it all the same."""
 
@@ -158,7 +34,7 @@ class StoresWhatItRefuses(_Revises):
         return outcome
 
 
-@caught_by()
+@caught_by("a_lost_confirm_is_unknown_and_nothing_is_sent_again")
 class SendsAgainByItself(_Revises):
     """Sends what is unknown a second time."""
 
@@ -169,7 +45,7 @@ class SendsAgainByItself(_Revises):
         return None
 
 
-@caught_by()
+@caught_by("a_lost_confirm_is_unknown_and_nothing_is_sent_again")
 class CallsTheUnknownRefused(_Revises):
     """Says that a message was refused when its confirm was lost."""
 
@@ -178,7 +54,7 @@ class CallsTheUnknownRefused(_Revises):
         return SendRefused(envelope.message_id) if isinstance(outcome, SendUnknown) else outcome
 
 
-@caught_by()
+@caught_by("an_exchange_that_is_absent_refuses_and_is_not_made")
 class CallsTheRefusedUnknown(_Revises):
     """Says that it does not know of what the broker has refused."""
 
@@ -187,7 +63,7 @@ class CallsTheRefusedUnknown(_Revises):
         return SendUnknown(envelope.message_id) if isinstance(outcome, SendRefused) else outcome
 
 
-@caught_by()
+@caught_by("what_the_broker_refuses_is_nowhere", "a_pipeline_fails_as_a_group_and_delivers_the_rest")
 class ConfirmsWhatFailed(_Revises):
     """Takes every answer for a yes."""
 
@@ -196,7 +72,7 @@ class ConfirmsWhatFailed(_Revises):
         return self.receipt(envelope)
 
 
-@caught_by()
+@caught_by("sends_side_by_side_get_the_receipts_of_their_own_messages", "a_list_is_stored_in_its_order")
 class MixesUpReceipts(_Revises):
     """Hands each receipt to whoever sends next."""
 
@@ -209,7 +85,7 @@ class MixesUpReceipts(_Revises):
         return self.receipt(last) if isinstance(outcome, Receipt) else outcome
 
 
-@caught_by()
+@caught_by("a_queue_that_is_absent_refuses_and_is_not_made", "a_refused_send_harms_no_other_and_no_consumer")
 class FailsAllOverOne(_Revises):
     """Loses its channel, and what is sent over it, to a mistyped destination."""
 
@@ -229,7 +105,12 @@ class FailsAllOverOne(_Revises):
         return outcome
 
 
-@caught_by()
+@caught_by(
+    "an_exchange_that_is_absent_refuses_and_is_not_made",
+    "a_queue_that_is_absent_refuses_and_is_not_made",
+    "a_blocking_template_keeps_the_same_promises",
+    "sends_side_by_side_get_the_receipts_of_their_own_messages",
+)
 class MakesMistypedDestinations(Animal):
     """Has whatever is sent to be there."""
 
@@ -243,7 +124,7 @@ class MakesMistypedDestinations(Animal):
         return envelope
 
 
-@caught_by()
+@caught_by("one_message_id_twice_is_two_messages_with_a_receipt_each")
 class DropsRepeatedIds(Animal):
     """Takes a second message of the same id for the first."""
 
@@ -254,7 +135,11 @@ class DropsRepeatedIds(Animal):
         return super().send(envelope)
 
 
-@caught_by()
+@caught_by(
+    "a_killed_broker_loses_no_confirmed_message",
+    "a_lost_connection_loses_no_confirmed_message",
+    "a_broker_restart_loses_no_confirmed_message",
+)
 class ForgetsWhatWaits(Animal):
     """Confirms and drops what is sent while it is disconnected."""
 
@@ -263,7 +148,11 @@ class ForgetsWhatWaits(Animal):
         return super().send(envelope) if connected else self.confirm(envelope)
 
 
-@caught_by()
+@caught_by(
+    "a_send_waits_for_the_broker_to_come_back",
+    "a_receiver_recovers",
+    "every_queue_of_an_exchange_keeps_its_copy_through_a_fault",
+)
 class RefusesWhileDisconnected(Animal):
     """Does not wait for the broker to come back."""
 
@@ -275,7 +164,7 @@ class RefusesWhileDisconnected(Animal):
         return future
 
 
-@caught_by()
+@caught_by("a_send_that_is_cancelled_while_it_waits_stores_nothing")
 class SendsWhatWasAbandoned(Animal):
     """Says that it gave up a send, and does it when the broker is back."""
 
@@ -294,7 +183,7 @@ class SendsWhatWasAbandoned(Animal):
         return True
 
 
-@caught_by()
+@caught_by("a_send_that_waited_in_vain_is_refused_and_never_arrives")
 class AbandonsNothing(Animal):
     """Says of what it never wrote that it may have been written."""
 
@@ -303,7 +192,7 @@ class AbandonsNothing(Animal):
         return False
 
 
-@caught_by()
+@caught_by("a_send_to_a_frozen_broker_is_unknown_when_its_time_is_up")
 class TakesTheAbandonedForUnwritten(Animal):
     """Says of what the broker may have that it was never written."""
 
@@ -312,7 +201,7 @@ class TakesTheAbandonedForUnwritten(Animal):
         return True
 
 
-@caught_by()
+@caught_by("a_route_may_be_required")
 class NeedsNoRoute(Animal):
     """Takes what nobody gets, though a route was required."""
 
@@ -320,7 +209,7 @@ class NeedsNoRoute(Animal):
         return envelope._replace(require_route=False)
 
 
-@caught_by()
+@caught_by("sending_to_an_exchange_that_nobody_listens_to_succeeds", "a_receipt_says_which_message_went_where")
 class NeedsARoute(Animal):
     """Refuses what is sent to an exchange that nobody listens to."""
 
@@ -328,7 +217,7 @@ class NeedsARoute(Animal):
         return envelope._replace(require_route=envelope.kind is Kind.EXCHANGE)
 
 
-@caught_by()
+@caught_by("what_was_received_is_accepted_on_a_clean_exit")
 class IsNeverWritable(Animal):
     """Has those who send many wait for ever."""
 
@@ -336,7 +225,7 @@ class IsNeverWritable(Animal):
         await asyncio.Event().wait()
 
 
-@caught_by()
+@caught_by("what_is_sent_after_closing_is_refused")
 class SendsAfterClosing(Animal):
     """Takes messages when it is closed."""
 
@@ -354,7 +243,13 @@ class SendsAfterClosing(Animal):
         self.closed = True
 
 
-@caught_by()
+@caught_by(
+    "a_body_above_the_limit_is_refused_and_harms_nobody",
+    "a_template_that_is_closed_while_it_connects_leaves_nothing",
+    "a_send_that_is_cancelled_after_it_was_written_is_not_sent_again",
+    "a_batch_that_does_not_fill_is_handled_in_time",
+    "a_destination_lives_on_its_own_broker",
+)
 class SendsEverythingTwice(Animal):
     """Stores each message twice."""
 
@@ -363,7 +258,16 @@ class SendsEverythingTwice(Animal):
         return super().send(envelope)
 
 
-@caught_by()
+@caught_by(
+    "a_pipeline_that_is_left_by_an_error_has_sent_what_it_sent",
+    "a_listener_carries_from_one_broker_to_the_other",
+    "what_is_taken_from_its_consumer_is_handled_all_the_same",
+    "a_pipeline_of_one_at_a_time_comes_to_an_end",
+    "batches_of_payloads_may_be_handled_in_a_thread",
+    "a_frozen_broker_loses_no_confirmed_message",
+    "a_slow_broker_neither_loses_nor_repeats_anything",
+    "a_full_batch_is_handled_at_once",
+)
 class LosesEveryTenth(Animal):
     """Confirms every tenth message without storing it."""
 

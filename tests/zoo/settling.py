@@ -2,10 +2,8 @@
 
 import asyncio
 from asyncio import Future
-from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from msgkit.envelope import Envelope, Kind
 from msgkit.errors import DeliveryLost
 from msgkit.settlement import ACCEPT, Accept
 from msgkit.spi import Dead, RawDelivery, RawSettlement, Release, RetryCopy
@@ -14,7 +12,11 @@ from tests.zoo.animal import Animal, Line, caught_by, ignore, settled
 __all__: list[str] = []
 
 
-@caught_by()
+@caught_by(
+    "what_is_released_comes_again_at_once_and_uncounted",
+    "settling_after_the_receiver_was_left_is_refused",
+    "consumers_that_come_and_go_under_load_lose_and_repeat_nothing",
+)
 class DropsWhatIsReleased(Animal):
     """Forgets what is given back unhandled."""
 
@@ -27,7 +29,10 @@ class DropsWhatIsReleased(Animal):
         await super().leave(line)
 
 
-@caught_by()
+@caught_by(
+    "what_does_not_finish_in_time_is_cancelled_and_goes_back_uncounted",
+    "what_a_killed_process_was_handling_goes_to_another",
+)
 class AcceptsBeforeHandling(Animal):
     """Takes what it delivers for handled."""
 
@@ -41,7 +46,7 @@ class AcceptsBeforeHandling(Animal):
         return settled(self.send(how.copy)) if isinstance(how, Dead | RetryCopy) else None
 
 
-@caught_by()
+@caught_by("what_is_left_unsettled_goes_back_on_leaving")
 class AcceptsAllBefore(Animal):
     """Accepts with a delivery all that were delivered before it."""
 
@@ -55,7 +60,15 @@ class AcceptsAllBefore(Animal):
         return super().settle(line, raw, how) if raw in line.held else None
 
 
-@caught_by()
+@caught_by(
+    "a_take_that_nothing_comes_to_ends_in_time",
+    "a_receiver_takes_no_more_than_it_may_hold",
+    "what_was_settled_before_the_error_does_not_come_back",
+    "a_cancelled_take_loses_nothing",
+    "what_was_taken_is_settled_once",
+    "a_delivery_is_settled_once",
+    "a_receiver_takes_again_and_again",
+)
 class SettlesTwice(Animal):
     """Settles each delivery a second time, which the broker does not like."""
 
@@ -64,7 +77,12 @@ class SettlesTwice(Animal):
         return super().settle(line, raw, how)
 
 
-@caught_by()
+@caught_by(
+    "senders_are_slowed_and_lose_nothing",
+    "a_slow_queue_keeps_no_other_queue_waiting",
+    "a_receiver_can_be_iterated",
+    "a_settlement_that_was_awaited_has_reached_the_broker",
+)
 class ForgetsToAccept(Animal):
     """Keeps every fifth accepted message for later."""
 
@@ -77,7 +95,7 @@ class ForgetsToAccept(Animal):
         return super().settle(line, raw, how)
 
 
-@caught_by()
+@caught_by("settling_what_is_anothers_fails_and_harms_him_not")
 class SettlesTheLostInSilence(Animal):
     """Says yes to the settlement of what is another's."""
 
@@ -87,7 +105,9 @@ class SettlesTheLostInSilence(Animal):
         return None if lost else future
 
 
-@caught_by()
+@caught_by(
+    "a_message_whose_dead_letter_is_refused_is_not_lost_with_the_connection", "a_settlement_that_fails_is_tried_again"
+)
 class NeverAsksTheBroker(Animal):
     """Takes a settlement for done once it is written."""
 
@@ -96,7 +116,7 @@ class NeverAsksTheBroker(Animal):
         return None
 
 
-@caught_by()
+@caught_by("a_take_that_nothing_comes_to_ends_in_time")
 class AnswersNoSettlement(Animal):
     """Settles, and never says so."""
 
@@ -105,7 +125,11 @@ class AnswersNoSettlement(Animal):
         return asyncio.get_running_loop().create_future()
 
 
-@caught_by()
+@caught_by(
+    "what_was_being_handled_when_the_connection_was_lost_comes_again",
+    "what_waited_behind_a_lost_delivery_is_let_go_of_too",
+    "settling_what_was_lost_raises_delivery_lost",
+)
 class LosesWhatWasInFlight(Animal):
     """Takes what comes back after a loss for handled."""
 
@@ -120,7 +144,7 @@ class LosesWhatWasInFlight(Animal):
         super().deliver(line, [raw for raw in batch if raw.envelope.message_id not in self.memory])
 
 
-@caught_by()
+@caught_by("a_lost_delivery_cancels_its_handler", "a_lost_connection_cancels_what_is_being_handled")
 class KeepsLossesToItself(Animal):
     """Does not say that deliveries are another's now."""
 
@@ -128,7 +152,7 @@ class KeepsLossesToItself(Animal):
         """Say nothing."""
 
 
-@caught_by()
+@caught_by("the_seam_says_which_scope_was_lost")
 class KeepsItsScope(Animal):
     """Calls all deliveries of a consumer by one scope, whatever was lost before."""
 
@@ -142,7 +166,7 @@ class KeepsItsScope(Animal):
         super().lose(line, line.queue.name)
 
 
-@caught_by()
+@caught_by("a_handler_may_finish_what_is_revoked", "what_is_revoked_is_neither_lost_nor_handled_twice")
 class RevokesWithoutWaiting(Animal):
     """Takes deliveries back at once from whoever could still have finished."""
 
@@ -151,7 +175,7 @@ class RevokesWithoutWaiting(Animal):
         self.lose(line, scope)
 
 
-@caught_by()
+@caught_by("a_handler_past_its_revocation_is_cancelled_and_not_failed")
 class RevokesInSilence(Animal):
     """Gives deliveries to others without a word to who has them."""
 
@@ -162,7 +186,11 @@ class RevokesInSilence(Animal):
         """Say nothing."""
 
 
-@caught_by()
+@caught_by(
+    "a_long_handler_keeps_its_delivery",
+    "more_time_can_be_asked_for",
+    "five_rolling_deploys_lose_repeat_and_count_nothing",
+)
 class RenewsNoLeases(Animal):
     """Lets the lease of a delivery run out while it is being handled."""
 
@@ -172,7 +200,9 @@ class RenewsNoLeases(Animal):
         asyncio.get_running_loop().call_later(0.2, expire, line.queue.name)
 
 
-@caught_by()
+@caught_by(
+    "five_drains_in_mid_handling_count_no_attempt", "what_waited_with_a_consumer_that_leaves_goes_to_another_at_once"
+)
 class LosesWhatItHolds(Animal):
     """Forgets, when a consumer goes, what it had and did not handle."""
 
@@ -182,7 +212,7 @@ class LosesWhatItHolds(Animal):
         await super().leave(line)
 
 
-@caught_by()
+@caught_by("what_is_released_keeps_its_place")
 class SendsTheReleasedToTheEnd(Animal):
     """Puts what is given back behind all that waits."""
 
@@ -196,192 +226,3 @@ class SendsTheReleasedToTheEnd(Animal):
         for raw in list(line.held):
             line.settle(raw, Release())
         await super().leave(line)
-
-
-# -- attempts
-
-
-@caught_by()
-class ForgetsAttempts(Animal):
-    """Calls every attempt the first."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        for raw in batch:
-            raw.attempt = 1
-        super().deliver(line, batch)
-
-
-@caught_by()
-class InflatesAttempts(Animal):
-    """Counts each failure twice."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        for raw in batch:
-            raw.attempt = 2 * raw.attempt - 1
-        super().deliver(line, batch)
-
-
-@caught_by()
-class CountsReleases(Animal):
-    """Takes what is given back for failed."""
-
-    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
-        if isinstance(how, Release):
-            how = RetryCopy(0.0, raw.envelope)
-        return super().settle(line, raw, how)
-
-    async def leave(self, line: Line) -> None:
-        for raw in list(line.held):
-            line.settle(raw, Release())
-        await super().leave(line)
-
-
-class _Deliveries(Animal):
-    """Counts deliveries at the client, where it is forgotten with it."""
-
-    def born(self) -> None:
-        self.count = Counter[str]()
-
-
-@caught_by()
-class CountsDeliveries(_Deliveries):
-    """Takes the number of deliveries for that of attempts, losses and releases included."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        for raw in batch:
-            self.count[raw.envelope.message_id] += 1
-            raw.attempt = self.count[raw.envelope.message_id]
-        super().deliver(line, batch)
-
-
-@caught_by()
-class CountsAttemptsAtTheClient(_Deliveries):
-    """Remembers failures only as long as its application runs."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        for raw in batch:
-            raw.attempt = 1 + self.count[raw.envelope.message_id]
-        super().deliver(line, batch)
-
-    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
-        self.count[raw.envelope.message_id] += isinstance(how, RetryCopy)
-        return super().settle(line, raw, how)
-
-
-@caught_by()
-class GivesUpOnReceipt(Animal):
-    """Takes away what was tried three times, whoever wants to try again."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        for raw in batch:
-            if raw.attempt > 3 and line.queue.dead_letters:
-                copy = raw.envelope._replace(destination=line.queue.dead_letters, kind=Kind.QUEUE)
-                line.consumer.settle(raw, Dead(copy))
-        super().deliver(line, [raw for raw in batch if raw.attempt <= 3])
-
-
-@caught_by()
-class CountsNoCrashes(Animal):
-    """Has a message kill its process for ever."""
-
-    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
-        for raw in batch:
-            raw.crashes = 0
-        super().deliver(line, batch)
-
-
-@caught_by()
-class TakesLeavingForACrash(Animal):
-    """Counts a consumer that leaves among those that a message has killed."""
-
-    async def leave(self, line: Line) -> None:
-        with self.broker.lock:
-            for taker in self.server(line.queue).takers:
-                if taker.unsettled >= set(line.held):
-                    taker.queue.reclaim(taker, crashed=True)
-        await super().leave(line)
-
-
-# -- retries
-
-
-@caught_by()
-class RetriesAtOnce(Animal):
-    """Does not wait before the next attempt."""
-
-    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
-        if isinstance(how, RetryCopy):
-            how = RetryCopy(0.0, how.copy)
-        return super().settle(line, raw, how)
-
-
-@caught_by()
-class RetriesLate(Animal):
-    """Waits a second longer than it was asked to."""
-
-    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
-        if isinstance(how, RetryCopy):
-            how = RetryCopy(how.after + 1.5, how.copy)
-        return super().settle(line, raw, how)
-
-
-@caught_by()
-class RetriesInFront(Animal):
-    """Holds everything up until the next attempt."""
-
-    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
-        if isinstance(how, RetryCopy):
-            with self.broker.lock:
-                for taker in self.server(line.queue).takers:
-                    taker.queue.bench(taker)
-                    asyncio.get_running_loop().call_later(how.after, self.go_on, line)
-        return super().settle(line, raw, how)
-
-    def go_on(self, line: Line) -> None:
-        with self.broker.lock:
-            for taker in self.server(line.queue).takers:
-                taker.queue.join(taker)
-
-
-class _Copies(Animal):
-    def settle(self, line: Line, raw: RawDelivery, how: RawSettlement) -> "Future[None] | None":
-        if not isinstance(how, RetryCopy):
-            return super().settle(line, raw, how)
-        ignore(super().settle(line, raw, ACCEPT))
-        return settled(self.send(self.copy(raw, how)))
-
-    def copy(self, raw: RawDelivery, how: RetryCopy) -> Envelope:
-        del raw
-        return how.copy
-
-
-@caught_by()
-class LetsRetriesBeOvertaken(_Copies):
-    """Retries with a copy, behind what follows it in its lane."""
-
-
-@caught_by()
-class RetriesEverywhere(_Copies):
-    """Retries with a copy to the exchange that the message came from."""
-
-    def copy(self, raw: RawDelivery, how: RetryCopy) -> Envelope:
-        origin = raw.envelope
-        return how.copy._replace(destination=origin.destination, kind=origin.kind)
-
-
-@caught_by()
-class RetriesWithoutHeaders(_Copies):
-    """Retries with a copy that has only the body."""
-
-    def copy(self, raw: RawDelivery, how: RetryCopy) -> Envelope:
-        del raw
-        return how.copy._replace(headers={}, subject=None)
-
-
-@caught_by()
-class RetriesThatNeverExpire(_Copies):
-    """Retries with a copy that has all the time in the world."""
-
-    def copy(self, raw: RawDelivery, how: RetryCopy) -> Envelope:
-        del raw
-        return how.copy._replace(expires_at=None)

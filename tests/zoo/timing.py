@@ -16,7 +16,7 @@ def _pause(animal: Animal, envelope: Envelope) -> float:
     return max(envelope.delay or 0.0, (envelope.deliver_at or now) - now)
 
 
-@caught_by()
+@caught_by("a_delayed_message_is_never_early_and_hardly_late", "routes_are_looked_at_when_a_message_is_due")
 class DelaysHalf(Animal):
     """Delivers in half the time."""
 
@@ -25,7 +25,7 @@ class DelaysHalf(Animal):
         return envelope._replace(delay=half or None, deliver_at=None)
 
 
-@caught_by()
+@caught_by("a_delayed_message_is_never_early_and_hardly_late", "a_message_goes_through_two_delays")
 class DelaysForLong(Animal):
     """Delivers almost a second late what has a delay."""
 
@@ -34,7 +34,7 @@ class DelaysForLong(Animal):
         return envelope._replace(delay=pause + 0.8, deliver_at=None) if pause else envelope
 
 
-@caught_by()
+@caught_by("a_message_is_delivered_at_its_time")
 class DelaysNothingUntil(Animal):
     """Delivers at once what has a time of its own."""
 
@@ -42,7 +42,7 @@ class DelaysNothingUntil(Animal):
         return envelope._replace(deliver_at=None)
 
 
-@caught_by()
+@caught_by("a_short_delay_overtakes_a_long_one")
 class DelaysInTurn(Animal):
     """Has a short delay wait behind a long one."""
 
@@ -53,11 +53,11 @@ class DelaysInTurn(Animal):
         if not pause:
             return envelope
         now = self.broker.clock.now()
-        self.last = max(self.last, now + pause)
+        self.last = max(self.last + 0.01, now + pause)
         return envelope._replace(delay=self.last - now, deliver_at=None)
 
 
-@caught_by()
+@caught_by("a_delayed_message_joins_its_lane_when_it_is_due")
 class DelaysTheWholeLane(Animal):
     """Has what follows a delayed message of its key wait for it."""
 
@@ -68,11 +68,11 @@ class DelaysTheWholeLane(Animal):
         now = self.broker.clock.now()
         pause = max(_pause(self, envelope), self.due.get(envelope.key, now) - now)
         if pause and envelope.key is not None:
-            self.due[envelope.key] = now + pause
+            self.due[envelope.key] = now + pause + 0.01
         return envelope._replace(delay=pause or None, deliver_at=None)
 
 
-@caught_by()
+@caught_by("a_retry_survives_a_broker_restart", "a_delayed_message_survives_a_lost_connection")
 class DelaysInMemory(Animal):
     """Forgets what is delayed when the connection is lost."""
 
@@ -86,7 +86,7 @@ class DelaysInMemory(Animal):
         super().hear(tell, event)
 
 
-@caught_by()
+@caught_by("a_delay_goes_on_while_nobody_listens", "a_delayed_message_survives_a_broker_restart")
 class DelaysOnlyWithAListener(Animal):
     """Begins to count a delay anew with each consumer that comes."""
 
@@ -97,7 +97,11 @@ class DelaysOnlyWithAListener(Animal):
         return envelope._replace(delay=pause + 1, deliver_at=None) if pause and idle else envelope
 
 
-@caught_by()
+@caught_by(
+    "a_short_delay_is_not_held_up_by_a_long_one",
+    "a_delayed_message_that_fails_is_delayed_again",
+    "delayed_messages_keep_nobody_waiting",
+)
 class DelaysOnce(Animal):
     """Drops what was delayed before, when it is delayed again."""
 
@@ -109,7 +113,7 @@ class DelaysOnce(Animal):
         return envelope.with_headers({"x-death": "delay"})
 
 
-@caught_by()
+@caught_by("routes_are_looked_at_when_a_message_is_due")
 class RoutesWhenSent(Animal):
     """Looks for the queues of a delayed message when it is sent."""
 
@@ -121,6 +125,15 @@ class RoutesWhenSent(Animal):
         for queue in queues:
             ignore(self.send(envelope._replace(kind=Kind.QUEUE, destination=queue.name)))
         return envelope._replace(subject="nobody/gets/this", delay=None, deliver_at=None)
+
+
+@caught_by("a_delay_beyond_the_longest_is_refused_and_a_long_one_is_not")
+class CutsLongDelays(Animal):
+    """Takes an hour for a moment, since that is all it can wait."""
+
+    def out(self, envelope: Envelope) -> Envelope:
+        pause = _pause(self, envelope)
+        return envelope._replace(delay=0.01, deliver_at=None) if pause > 60 else envelope
 
 
 # -- time to live
@@ -151,7 +164,7 @@ class _Expires(Animal):
         line.consumer.credit(1)
 
 
-@caught_by()
+@caught_by("what_expired_while_nobody_listened_is_dropped_and_counted", "a_request_does_not_outlive_its_asker")
 class NothingExpires(Animal):
     """Ignores how long a message may live."""
 
@@ -159,12 +172,12 @@ class NothingExpires(Animal):
         return envelope._replace(expires_at=None)
 
 
-@caught_by()
+@caught_by("what_expired_is_no_dead_letter", "what_expired_is_in_no_batch")
 class ExpiresInSilence(_Expires):
     """Counts nothing of what it drops."""
 
 
-@caught_by()
+@caught_by("what_expires_behind_a_slow_message_is_dropped_when_its_turn_comes", "a_retry_does_not_outlive_its_message")
 class BuriesTheExpired(_Expires):
     """Makes a dead letter of what is too old."""
 
@@ -175,7 +188,7 @@ class BuriesTheExpired(_Expires):
             line.consumer.credit(1)
 
 
-@caught_by()
+@caught_by("time_to_live_counts_from_when_a_message_is_due")
 class ExpiresWhileDelayed(Animal):
     """Counts the time to live from when a message is sent."""
 
@@ -185,7 +198,7 @@ class ExpiresWhileDelayed(Animal):
         return envelope._replace(expires_at=envelope.expires_at - _pause(self, envelope))
 
 
-@caught_by()
+@caught_by("what_has_time_left_is_handled", "a_request_that_is_tried_again_is_answered_once")
 class ExpiresEarly(Animal):
     """Takes hours of life for minutes."""
 
@@ -199,7 +212,7 @@ class ExpiresEarly(Animal):
 # -- priority
 
 
-@caught_by()
+@caught_by("the_most_urgent_of_what_waits_comes_first", "what_is_equally_urgent_comes_in_order")
 class KnowsNoPriority(Animal):
     """Ignores what is urgent."""
 
@@ -207,7 +220,7 @@ class KnowsNoPriority(Animal):
         return envelope._replace(priority=None)
 
 
-@caught_by()
+@caught_by("the_most_urgent_of_what_waits_comes_first")
 class TurnsPrioritiesRound(Animal):
     """Delivers the least urgent first."""
 

@@ -1,21 +1,22 @@
-"""Below the face: what the core could hide, since it asks a binding for less than the seam promises."""
+"""What other checks could not see: below the face, or by a coincidence that hides it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from msgkit.envelope import Envelope, Kind, new_id
-from msgkit.errors import DeliveryLost
+from msgkit.errors import ConfigurationError, DeliveryLost
 from msgkit.listener import checker
 from msgkit.message import Message
 from msgkit.settlement import ACCEPT
 from msgkit.spi import Power, Subscription, TwoPhase
-from msgkit.testing.conformance.handlers import accept, numbered
+from msgkit.testing.conformance.handlers import Handler, accept, numbered
 from msgkit.testing.conformance.harness import Fault
 from msgkit.testing.conformance.keeping import Kept
 from msgkit.testing.conformance.lab import Lab
 from msgkit.testing.conformance.raising import raises
 from msgkit.testing.conformance.registry import check
 from msgkit.testing.conformance.tap import Tap
-from msgkit.topology import Queue
+from msgkit.topology import Exchange, Queue
 
 __all__: list[str] = []
 
@@ -82,6 +83,55 @@ async def bodies_in_hand_are_bounded_by_their_bytes(lab: Lab) -> None:
 
 async def grown(lab: Lab, seen: Sequence[object], n: int, *, within: float | None = None) -> None:
     await lab.until(lambda: len(seen) >= n, f"{n} of them, and not {len(seen)}", within=within)
+
+
+@check(8)
+async def a_short_delay_overtakes_a_long_one(lab: Lab) -> None:
+    if lab.refused(Power.DELAY):
+        return
+    queue = lab.queue()
+    handler = lab.handler(queue).does(accept)
+    async with lab.application(handler):
+        apart = lab.capabilities.delay.lateness + 0.4
+        await lab.send(queue, "long", delay=0.1 + apart)
+        await lab.send(queue, "short", delay=0.1)
+        await lab.accepts(handler, 2, within=apart + 2 * lab.patience)
+    assert handler.payloads == ["short", "long"]
+
+
+@check(17, 18)
+async def a_declaration_that_is_refused_stops_no_consumer(lab: Lab) -> None:
+    queue, exchange = lab.queue(), lab.exchange()
+    wrong: Exchange[str] = Exchange(exchange.name, str, kind="fanout")
+    handler = lab.handler(queue).does(accept)
+    async with lab.application(handler, topology=[exchange]):
+        await lab.send(queue, "before")
+        await lab.accepts(handler, 1)
+        with suppress(ConfigurationError):
+            await lab.declare(wrong)
+        await lab.send(queue, "after")
+        await lab.accepts(handler, 2)
+
+
+@check(2, 18)
+async def names_that_look_alike_get_their_own_messages(lab: Lab) -> None:
+    """Consumers of one queue would share its messages in turn: so there are many, the last ones first."""
+    base = lab.name("shop")
+    handlers: list[Handler] = []
+    for name in (f"{base}.a", f"{base}_a", f"{base}-a", f"{base}.A"):
+        queue: Queue[str] = Queue(name, str)
+        try:
+            await lab.declare(queue)
+        except ConfigurationError as error:
+            assert name in str(error)  # noqa: PT017 -- refusing it is as good as keeping them apart
+            continue
+        handlers.append(lab.handler(queue).does(accept))
+    async with lab.application(*handlers):
+        for handler in reversed(handlers):
+            await lab.send_all(handler.queue, [f"{n} for {handler.queue.name}" for n in range(3)])
+        for handler in handlers:
+            await lab.accepts(handler, 3)
+        await lab.quiet(*handlers)
 
 
 # -- half messages
