@@ -22,10 +22,20 @@ from msgkit.envelope import Envelope
 from msgkit.errors import ConfigurationError
 from msgkit.interception import HandleInterceptor
 from msgkit.listener import BoundListener, innermost
+from msgkit.message import Delivery
 from msgkit.settings import Settings
+from msgkit.template import MessageTemplate, Sender
 from msgkit.topology import Queue
 
 __all__ = ["Assembled", "assemble"]
+
+
+#: What only an `async def` can use, and what a plain function takes instead.
+_AWAITED: Mapping[Any, str] = {
+    Delivery: "return or raise a settlement, or make it async def",
+    MessageTemplate: "take a SyncTemplate",
+    Sender: "take a SyncTemplate",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +86,7 @@ def _assemble(
     interceptors: Sequence[HandleInterceptor],
 ) -> Assembled:
     options = consumer_options(queue, listeners, settings.queue(queue.name))
-    signatures = [read_signature(bound, resources) for bound in listeners]
+    signatures = [read_signature(bound, resources, {} if _is_async(bound) else _AWAITED) for bound in listeners]
     executor = None
     if not all(_is_async(bound) for bound in listeners):
         executor = ThreadPoolExecutor(options.concurrency, thread_name_prefix=f"msgkit:{queue.name}")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from msgkit.container.options import ConsumerOptions
 from msgkit.container.worker import Interrupted, Watchdog, Worker
@@ -152,9 +152,10 @@ class Handling:
 
 def _told(error: BaseException) -> BaseException:
     """Return what was raised to end the message, even when a task group has wrapped it."""
-    inner = error
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    inner = _told(inside[0]) if len(inside) == 1 else error
     return inner if isinstance(inner, (Retry, Reject)) else error
 
 

@@ -21,7 +21,9 @@ class Worker:
 
     __slots__ = ("_cancels", "_interrupted", "_task", "_wakeup", "can_cancel", "deadline", "is_dismissed", "raws")
 
-    def __init__(self, work: "Callable[[Worker], Coroutine[Any, Any, None]]", name: str, context: Context | None = None) -> None:
+    def __init__(
+        self, work: "Callable[[Worker], Coroutine[Any, Any, None]]", name: str, context: Context | None = None
+    ) -> None:
         self.raws: Sequence[RawDelivery] = ()
         self.deadline: float | None = None
         #: Can what it has at hand be cancelled? A thread cannot.

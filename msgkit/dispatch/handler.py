@@ -65,8 +65,8 @@ class Handler:
     async def _intercepted(
         self, envelope: Envelope, settler: Settler, raw: object, seen: "list[Message[Any]] | None"
     ) -> Settlement:
-        settlement: object = await self._onion(settler, raw, seen)(envelope)
-        if not isinstance(settlement, (Accept, Retry, Reject)):
+        settlement = await self._onion(settler, raw, seen)(envelope)
+        if not isinstance(settlement, (Accept, Retry, Reject)):  # pyright: ignore[reportUnnecessaryIsInstance] -- others' code
             msg = f"an interceptor of {self.name}() returned {settlement!r}; it must return what `proceed` returned"
             raise ConfigurationError(msg)
         return settlement

@@ -18,6 +18,9 @@ __all__ = ["CONTENT", "Getter", "Signature", "read_signature"]
 Getter = Callable[[Envelope, Any, Any], Any]
 
 
+_NOTHING: Mapping[Any, str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """How a handler is called."""
@@ -36,12 +39,14 @@ class Signature:
     answers_none: bool
 
 
-def read_signature(bound: BoundListener, resources: Mapping[Any, Any]) -> Signature:
-    """Return how to call a listener.
+def read_signature(
+    bound: BoundListener, resources: Mapping[Any, Any], awaited: Mapping[Any, str] = _NOTHING
+) -> Signature:
+    """Return how to call a listener; `awaited` are the types that it cannot use, and what to take instead.
 
     :raises ConfigurationError: naming the function and the parameter that cannot be served
     """
-    reader = _Reader(bound, resources)
+    reader = _Reader(bound, resources, awaited)
     positional: list[Getter] = []
     named: list[tuple[str, Getter]] = []
     by_name_from_here = False
@@ -66,9 +71,10 @@ def read_signature(bound: BoundListener, resources: Mapping[Any, Any]) -> Signat
 
 
 class _Reader:
-    def __init__(self, bound: BoundListener, resources: Mapping[Any, Any]) -> None:
+    def __init__(self, bound: BoundListener, resources: Mapping[Any, Any], awaited: Mapping[Any, str]) -> None:
         self._bound = bound
         self._resources = resources
+        self._awaited = awaited
         self._hints = _hints(bound)
         self.payload: Any = None
         self.takes_payload = False
@@ -90,6 +96,9 @@ class _Reader:
         if annotation is parameter.empty:
             self._refuse(parameter, "has no annotation; say what it takes, such as the payload's type")
         kind = _bare(annotation)
+        plain = get_origin(kind) or kind
+        if _is_hashable(plain) and plain in self._awaited:
+            self._refuse(parameter, f"cannot be used by a plain def, which does not await; {self._awaited[plain]}")
         if kind == Headers:
             return self._all_headers(parameter)
         if _is_hashable(kind) and kind in self._resources:

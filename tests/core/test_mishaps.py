@@ -16,15 +16,17 @@ from msgkit import (
     Delivery,
     Envelope,
     Exchange,
+    MessageTemplate,
     Queue,
     Reject,
     Retry,
+    Sender,
     Settings,
     Settlement,
     listener,
 )
 from msgkit.envelope import new_id
-from msgkit.errors import Closed, ConversionError, DeliveryLost
+from msgkit.errors import Closed, ConfigurationError, ConversionError, DeliveryLost
 from msgkit.testing import probe
 from tests.core.workshop import until
 
@@ -332,3 +334,14 @@ async def test_health_recovers_when_what_failed_was_lost() -> None:
 def _is(app: Application, status: str) -> bool:
     running_now = app._running  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- health() is asynchronous
     return running_now is not None and running_now.health()["status"] == status
+
+
+@pytest.mark.parametrize("kind", [Delivery[str], MessageTemplate, Sender])
+def test_a_plain_function_is_not_given_what_it_could_not_await(kind: Any) -> None:
+    def handle(given: str) -> None:
+        del given
+
+    handle.__annotations__["given"] = kind
+    app = Application([listener(jobs)(handle)], settings=Settings(url="memory://"))
+    with pytest.raises(ConfigurationError, match="parameter 'given' cannot be used by a plain def"):
+        asyncio.run(app.__aenter__())
