@@ -5,11 +5,21 @@ from asyncio import Future
 
 from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import SendRefused, SendUnknown
+from msgkit.message import Message, SendOptions
 from msgkit.spi import Binding
+from msgkit.values import at_least_zero
 
-__all__ = ["DEFAULT_TIMEOUT", "confirmed", "limit"]
+__all__ = ["DEFAULT_TIMEOUT", "confirmed", "limit", "time_for"]
 
 DEFAULT_TIMEOUT = 30.0
+
+
+def time_for(to: object, payload: object, options: SendOptions) -> float:
+    """Return how many seconds a send may take: what its options say, or those of its message."""
+    if not options and not isinstance(payload, Message):
+        return DEFAULT_TIMEOUT
+    said = payload.options if isinstance(payload, Message) and "timeout" not in options else options
+    return at_least_zero(said["timeout"], f"send({to}): timeout=") if "timeout" in said else DEFAULT_TIMEOUT
 
 
 async def confirmed(binding: Binding, envelope: Envelope, future: "Future[Receipt]", timeout: float) -> Receipt:

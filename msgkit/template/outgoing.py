@@ -1,6 +1,6 @@
 """From a payload to an envelope: what is the same for all messages to one destination is found once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from msgkit.brokers import Link
@@ -24,7 +24,14 @@ from msgkit.values import (
     epoch,
 )
 
-__all__ = ["Outgoing", "no_destination"]
+__all__ = [
+    "Outgoing",
+    "check_common_options",
+    "check_destinations",
+    "check_queue",
+    "check_request_options",
+    "no_destination",
+]
 
 #: Types may be made while a program runs: they may not fill the memory.
 _MOST_TYPES = 64
@@ -114,15 +121,15 @@ class Outgoing:
             body,
             self._name,
             self._kind,
-            ("message_id" in options and _text(options, "message_id")) or new_id(),
+            ("message_id" in options and self._text(options, "message_id")) or new_id(),
             self._headers(options.get("headers", NO_HEADERS), encoder),
-            _text(options, "key") if "key" in options else self._key_of(payload),
-            _text(options, "subject") if "subject" in options else self._subject_of(payload),
+            self._text(options, "key") if "key" in options else self._key_of(payload),
+            self._text(options, "subject") if "subject" in options else self._subject_of(payload),
             encoder.content_type,
             encoder.type_name,
             now,
-            _text(options, "correlation_id") if "correlation_id" in options else None,
-            _text(options, "reply_to") if "reply_to" in options else None,
+            self._text(options, "correlation_id") if "correlation_id" in options else None,
+            self._text(options, "reply_to") if "reply_to" in options else None,
             1,
             expires_at,
             delay,
@@ -131,17 +138,20 @@ class Outgoing:
             self._require_route(options) if "require_route" in options else False,
         )
 
+    def _text(self, options: Mapping[str, Any], name: str) -> str:
+        return check_text(options[name], f"{self._where}: {name}=")
+
     def _times(self, options: SendOptions, now: float) -> tuple[float | None, float | None, float | None]:
         """Return when the message expires, and after how long or when it is due."""
         due, delay, deliver_at = self._due(options, now)
-        ttl = at_least_zero(options["ttl"], "ttl=") if "ttl" in options else None
+        ttl = at_least_zero(options["ttl"], f"{self._where}: ttl=") if "ttl" in options else None
         return None if ttl is None else due + ttl, delay, deliver_at
 
     def _headers(self, headers: Headers, encoder: Encoder) -> Headers:
         if encoder.type_header is not None and encoder.type_name is not None:
             headers = {encoder.type_header: encoder.type_name, **headers}
         # A copy, since the caller may go on to change his.
-        return check_headers(dict(headers), self._most_headers) if headers else NO_HEADERS
+        return dict(check_headers(headers, self._most_headers)) if headers else NO_HEADERS
 
     def _due(self, options: SendOptions, now: float) -> tuple[float, float | None, float | None]:
         """Return when the message is due, as far as can be known here, and the two ways of saying so."""
@@ -149,12 +159,12 @@ class Outgoing:
             msg = f"{self._where}: delay= and deliver_at= exclude each other"
             raise InvalidMessage(msg)
         if "delay" in options:
-            delay = at_least_zero(options["delay"], "delay=")
+            delay = at_least_zero(options["delay"], f"{self._where}: delay=")
             self._require(Power.DELAY, "delay=")
             self._check_delay(delay)
             return now + delay, delay or None, None
         if "deliver_at" in options:
-            at = epoch(options["deliver_at"], "deliver_at=")
+            at = epoch(options["deliver_at"], f"{self._where}: deliver_at=")
             self._require(Power.DELIVER_AT, "deliver_at=")
             self._check_delay(at - now)
             return max(now, at), None, at
@@ -188,10 +198,6 @@ class Outgoing:
         self.link.capabilities.require(power, f"send({self._destination}, {what})")
 
 
-def _text(options: Mapping[str, Any], name: str) -> str:
-    return check_text(options[name], f"{name}=")
-
-
 #: The options that need to know the time; most messages have none.
 _TIMES = frozenset({"ttl", "delay", "deliver_at"})
 
@@ -223,5 +229,40 @@ def _unwrapped(message: Message[Any], options: SendOptions) -> tuple[Any, SendOp
 
 def no_destination(to: object) -> ConfigurationError:
     """Return the error for something that cannot be sent to."""
-    msg = f"messages are sent to an Exchange or a Queue, not to {to!r}; make one on the spot: Queue({to!r}, YourType)"
-    return ConfigurationError(msg)
+    return ConfigurationError(f"messages are sent to an Exchange or a Queue, not to {to!r}{_on_the_spot(to)}")
+
+
+def check_destinations(destinations: Sequence[object], who: str) -> None:
+    """Refuse to declare what is no destination, for callers without a type checker."""
+    for each in destinations:
+        if not isinstance(each, Destination):
+            msg = f"{who} takes exchanges and queues, not {each!r}{_on_the_spot(each)}"
+            raise ConfigurationError(msg)
+
+
+def check_queue(queue: object, who: str) -> None:
+    """Refuse to take messages from anything but a queue, for callers without a type checker."""
+    if not isinstance(queue, Queue):
+        is_exchange = issubclass(type(queue), Exchange)
+        advice = "; an Exchange's messages are had by exchange.queue(name)" if is_exchange else _on_the_spot(queue)
+        msg = f"{who} takes a Queue, not {queue!r}{advice}"
+        raise ConfigurationError(msg)
+
+
+def check_common_options(options: SendOptions) -> None:
+    """Refuse options that several messages cannot have in common."""
+    if "message_id" in options:
+        msg = "send_many(message_id=) would give all one id; give each its own: Message(payload, message_id=...)"
+        raise ConfigurationError(msg)
+
+
+def check_request_options(payload: object, options: SendOptions) -> None:
+    """Refuse options that are a request's own."""
+    said = {**payload.options, **options} if isinstance(payload, Message) else options
+    if not said.keys().isdisjoint(("reply_to", "ttl")):
+        msg = "request() sets reply_to= and ttl= itself: the answer comes back here, and timeout= is its time to live"
+        raise ConfigurationError(msg)
+
+
+def _on_the_spot(to: object) -> str:
+    return f"; make one on the spot: Queue({to!r}, YourType)" if isinstance(to, str) else ""

@@ -8,10 +8,9 @@ from typing import Any, TypeVar, Unpack
 from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import Closed, ConfigurationError
 from msgkit.message import Message, SendOptions
-from msgkit.template.confirming import DEFAULT_TIMEOUT
+from msgkit.template.confirming import time_for
 from msgkit.template.outgoing import Outgoing
 from msgkit.topology import Destination
-from msgkit.values import at_least_zero
 
 __all__ = ["BoundedPipeline", "Write"]
 
@@ -42,7 +41,7 @@ class BoundedPipeline:
         if self._closed:
             msg = "the pipeline was left; its messages are confirmed, and it takes no more"
             raise Closed(msg)
-        timeout = at_least_zero(options["timeout"], "timeout=") if "timeout" in options else DEFAULT_TIMEOUT
+        timeout = time_for(to, payload, options)
         outgoing = await self._reach(to, timeout)
         return await self.send_envelope(outgoing, outgoing.envelope(payload, options), timeout)
 

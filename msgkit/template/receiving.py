@@ -10,7 +10,7 @@ from msgkit.clock import Clock
 from msgkit.conversion import Decode
 from msgkit.deliveries import Counts, Intake, Lanes, Terms, current
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import ConversionError
+from msgkit.errors import Closed, ConversionError
 from msgkit.message import Delivery
 from msgkit.policy import Backoff
 from msgkit.settlement import ACCEPT, Settlement
@@ -57,6 +57,9 @@ class Receiver(Generic[T_co]):
     async def take(self, limit: int = 1, /, *, timeout: Seconds = 0) -> Sequence[Delivery[T_co]]:
         """Return up to `limit` deliveries: those there are, or those that come until one is there or time is up."""
         check_whole(limit, "take(limit)")
+        if not self._intake.is_open:
+            msg = f"the receiver of {self._queue.name!r} is closed"
+            raise Closed(msg)
         self._takers += 1
         try:
             return await self._take(limit, at_least_zero(timeout, "timeout=") or _AT_ONCE)

@@ -15,7 +15,7 @@ from msgkit.settings import Settings
 from msgkit.settlement import Reject
 from msgkit.spi import ProvisionMode
 from msgkit.template.confirming import DEFAULT_TIMEOUT, confirmed
-from msgkit.template.outgoing import Outgoing, no_destination
+from msgkit.template.outgoing import Outgoing, check_destinations, no_destination
 from msgkit.template.requesting import ERROR_HEADER, REASON_HEADER, Requester
 from msgkit.topology import Destination
 from msgkit.values import check_body
@@ -93,6 +93,7 @@ class Session:
 
     async def declare(self, destinations: tuple[Destination[Any], ...], mode: ProvisionMode | None = None) -> None:
         """Have destinations be there, with what they need: their routes' exchanges, their dead letters."""
+        check_destinations(destinations, "declare()")
         for name, topology in self.naming.topologies(destinations).items():
             link = await self.links.get(name)
             require_topology(link.capabilities, topology)

@@ -15,15 +15,16 @@ from msgkit.interception import SendInterceptor
 from msgkit.message import Delivery, Message, SendOptions
 from msgkit.settings import Settings
 from msgkit.spi import Browsable, Native, Power, TwoPhase
-from msgkit.template.confirming import DEFAULT_TIMEOUT, confirmed
+from msgkit.template.confirming import confirmed, time_for
 from msgkit.template.handle import Handle
+from msgkit.template.outgoing import check_common_options, check_queue, check_request_options
 from msgkit.template.pipeline import BoundedPipeline
 from msgkit.template.receiving import Receiver
 from msgkit.template.sender import Prepared, Sender
 from msgkit.template.session import Session
 from msgkit.template.transacting import HalfSent, TransactionSender, enlist
 from msgkit.topology import Destination, Queue
-from msgkit.values import Seconds, at_least_zero
+from msgkit.values import Seconds, check_whole
 
 __all__ = ["MessageTemplate", "payload_type"]
 
@@ -130,17 +131,18 @@ class MessageTemplate(Sender):
 
     async def send(self, to: Destination[T], payload: T | Message[T], /, **options: Unpack[SendOptions]) -> Receipt:
         session = self._session or await self.session()
+        timeout = time_for(to, payload, options)
         try:
-            outgoing = session.outgoing.get(to) or await session.reach(to, _timeout(options))
+            outgoing = session.outgoing.get(to) or await session.reach(to, timeout)
         except TypeError:
             outgoing = await session.prepare(to)
         envelope = outgoing.envelope(payload, options)
         if session.interceptors:
-            return await session.send(outgoing, envelope, _timeout(options))
+            return await session.send(outgoing, envelope, timeout)
         future = outgoing.write(envelope)
         if future.done():
             return future.result()
-        return await confirmed(outgoing.link.binding, envelope, future, _timeout(options))
+        return await confirmed(outgoing.link.binding, envelope, future, timeout)
 
     async def send_many(
         self,
@@ -149,15 +151,13 @@ class MessageTemplate(Sender):
         /,
         **options: Unpack[SendOptions],
     ) -> list[Receipt]:
-        if "message_id" in options:
-            msg = "send_many(message_id=) would give all one id; give each its own: Message(payload, message_id=...)"
-            raise ConfigurationError(msg)
+        check_common_options(options)
         session = await self.session()
-        outgoing = await session.reach(to, _timeout(options))
+        outgoing = await session.reach(to, time_for(to, None, options))
         # Refused as a whole before the first is sent, as a list with a wrong payload in it is one mistake.
-        envelopes = [outgoing.envelope(payload, options) for payload in payloads]
+        ready = [(outgoing.envelope(payload, options), time_for(to, payload, options)) for payload in payloads]
         async with self.pipeline() as pipeline:
-            futures = [await pipeline.send_envelope(outgoing, envelope, _timeout(options)) for envelope in envelopes]
+            futures = [await pipeline.send_envelope(outgoing, envelope, timeout) for envelope, timeout in ready]
         return [future.result() for future in futures]
 
     def to(self, destination: Destination[T], /, **options: Unpack[SendOptions]) -> Handle[T]:
@@ -193,21 +193,18 @@ class MessageTemplate(Sender):
         :raises RemoteError: when the handler failed for good
         :raises RequestUnknown: when the connection was lost: it may have been handled
         """
-        if "reply_to" in options or "ttl" in options:
-            msg = (
-                "request() sets reply_to= and ttl= itself: the answer comes back here, and timeout= is its time to live"
-            )
-            raise ConfigurationError(msg)
+        check_request_options(payload, options)
         session = await self.session()
-        timeout = _timeout(options)
+        timeout = time_for(to, payload, options)
         outgoing = await session.reach(to, timeout)
+        decode = session.conversion.decoder(reply, to.converter)
         requester = await session.requester(outgoing.link, f"request({to})")
 
         async def send(request: Envelope) -> None:
             await session.send(outgoing, request, timeout)
 
         answer = await requester.ask(outgoing.envelope(payload, options), send, timeout=timeout, clock=session.clock)
-        return cast("R", session.conversion.decoder(reply, to.converter)(answer))
+        return cast("R", decode(answer))
 
     @asynccontextmanager
     async def transaction(
@@ -263,6 +260,7 @@ class MessageTemplate(Sender):
     @asynccontextmanager
     async def receiver(self, queue: Queue[T], /, *, max_in_flight: int = 1) -> AsyncGenerator[Receiver[T]]:
         """Consume by hand, for many takes; what is taken and not settled goes back on leaving."""
+        check_queue(queue, "receiver()")
         session = await self.session()
         link = await session.link_of(queue)
         broker = link.broker.name
@@ -288,6 +286,7 @@ class MessageTemplate(Sender):
         self, queue: Queue[T], /, *, limit: int = 1, timeout: Seconds = 0
     ) -> AsyncGenerator[Sequence[Delivery[T]]]:
         """Take up to `limit` messages, once; a clean exit accepts what is unsettled, an error gives it back."""
+        check_whole(limit, f"receive({queue}): limit=")
         async with self.receiver(queue, max_in_flight=limit) as receiver:
             deliveries = await receiver.take(limit, timeout=timeout)
             yield deliveries
@@ -298,6 +297,7 @@ class MessageTemplate(Sender):
 
         :raises UnsupportedCapability: when the broker cannot show it
         """
+        check_queue(queue, "browse()")
         session = await self.session()
         link = await session.link_of(queue)
         link.capabilities.require(Power.BROWSE, f"browse({queue})")
@@ -330,7 +330,3 @@ def payload_type(queue: Queue[Any]) -> Any:
     if not queue.types:
         return object
     return Union[queue.types]  # noqa: UP007 -- built from a tuple, not written down
-
-
-def _timeout(options: SendOptions) -> float:
-    return at_least_zero(options["timeout"], "timeout=") if "timeout" in options else DEFAULT_TIMEOUT

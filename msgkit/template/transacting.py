@@ -8,6 +8,7 @@ from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import Closed, ConfigurationError
 from msgkit.message import Delivery, Message, SendOptions
 from msgkit.spi import Consumer, HalfMessage, RawDelivery, Transaction, Transactional
+from msgkit.template.outgoing import check_common_options
 from msgkit.template.session import Session
 from msgkit.topology import Destination
 
@@ -68,6 +69,7 @@ class TransactionSender:
         /,
         **options: Unpack[SendOptions],
     ) -> list[Receipt]:
+        check_common_options(options)
         return [await self.send(to, payload, **options) for payload in payloads]
 
     async def commit(self, source: Enlisted | None) -> None:
