@@ -154,9 +154,9 @@ def _told(error: BaseException) -> BaseException:
     """Return what was raised to end the message, even when a task group has wrapped it."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    inside = cast("BaseExceptionGroup[BaseException]", error).exceptions
-    inner = _told(inside[0]) if len(inside) == 1 else error
-    return inner if isinstance(inner, (Retry, Reject)) else error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    inner = _told(group.exceptions[0]) if len(group.exceptions) == 1 else None
+    return inner if isinstance(inner, (Retry, Reject)) else group
 
 
 def _warn_of(raw: RawDelivery, outcome: Outcome) -> None:
