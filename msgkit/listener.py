@@ -11,7 +11,7 @@ from msgkit.errors import ConfigurationError
 from msgkit.interception import HandleInterceptor
 from msgkit.policy import Backoff
 from msgkit.topology import Destination, Queue
-from msgkit.values import Seconds, at_least_zero, check_name, check_whole
+from msgkit.values import Seconds, check_duration, check_functions, check_name, check_whole
 
 __all__ = [
     "Batch",
@@ -52,7 +52,7 @@ class Batch:
 
     def __init__(self, size: int, *, within: Seconds = 0.1) -> None:
         self.size = check_whole(size, "Batch(size)")
-        self.within = at_least_zero(within, "Batch(within=)")
+        self.within = check_duration(within, "Batch(within=)")
 
     def __repr__(self) -> str:
         return f"Batch({self.size}, within={self.within:g})"
@@ -180,12 +180,16 @@ def _check_options(options: ListenerOptions, where: str) -> None:
             raise ConfigurationError(msg)
     for name in ("concurrency", "max_in_flight"):
         check_whole(options.get(name, 1), f"{where}: {name}=")
-    if "timeout" in options and at_least_zero(options["timeout"], f"{where}: timeout=") == 0:
+    if "timeout" in options and check_duration(options["timeout"], f"{where}: timeout=") == 0:
         msg = f"{where}: timeout= must be more than 0; leave it out for no limit"
         raise ConfigurationError(msg)
     if options.get("on_lost", "cancel") not in ("cancel", "finish"):
         msg = f"{where}: on_lost= must be 'cancel' or 'finish', not {options.get('on_lost')!r}"
         raise ConfigurationError(msg)
+    if not isinstance(options.get("autostart", True), bool):
+        msg = f"{where}: autostart= must be True or False, not {options.get('autostart')!r}"
+        raise ConfigurationError(msg)
+    check_functions(options.get("interceptors", ()), f"{where}: interceptors=")
     if not isinstance(options.get("retry", Backoff()), Backoff):
         msg = f"{where}: retry= takes a Backoff(...), not {options.get('retry')!r}"
         raise ConfigurationError(msg)

@@ -6,7 +6,7 @@ from typing import cast, final
 
 from msgkit.errors import ConfigurationError, Poison
 from msgkit.settlement import Accept, Reject, Retry, Settlement
-from msgkit.values import Seconds, at_least_zero, check_whole
+from msgkit.values import Seconds, check_duration, check_number, check_whole
 
 __all__ = ["Again", "Backoff", "Decision", "GiveUp", "decide"]
 
@@ -31,17 +31,11 @@ class Backoff:
         jitter: float = 0.2,
         give_up_on: tuple[type[Exception], ...] = (),
     ) -> None:
-        if not 1 <= factor < math.inf:
-            msg = f"Backoff(factor=) must be at least 1 and finite, not {factor}"
-            raise ConfigurationError(msg)
-        if not 0 <= jitter <= 1:
-            msg = f"Backoff(jitter=) must be between 0 and 1, not {jitter}"
-            raise ConfigurationError(msg)
         self.attempts = check_whole(attempts, "Backoff(attempts=)")
-        self.first = at_least_zero(first, "Backoff(first=)")
-        self.factor = float(factor)
-        self.limit = at_least_zero(limit, "Backoff(limit=)")
-        self.jitter = jitter
+        self.first = check_duration(first, "Backoff(first=)")
+        self.factor = check_number(factor, "Backoff(factor=)", least=1, most=math.inf)
+        self.limit = check_duration(limit, "Backoff(limit=)")
+        self.jitter = check_number(jitter, "Backoff(jitter=)", least=0, most=1)
         self.give_up_on = _error_types(give_up_on)
 
     def with_attempts(self, attempts: int) -> "Backoff":

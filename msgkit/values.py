@@ -1,9 +1,10 @@
 """Names, headers and times: what they may be, checked in one place."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import cast
 
 from msgkit.errors import ConfigurationError, InvalidMessage
 
@@ -18,8 +19,11 @@ __all__ = [
     "Seconds",
     "at_least_zero",
     "check_body",
+    "check_duration",
+    "check_functions",
     "check_headers",
     "check_name",
+    "check_number",
     "check_text",
     "check_whole",
     "epoch",
@@ -68,6 +72,14 @@ def at_least_zero(value: Seconds, what: str) -> float:
     return length
 
 
+def check_duration(value: Seconds, what: str) -> float:
+    """Return a duration that the program is configured with, in seconds."""
+    try:
+        return at_least_zero(value, what)
+    except InvalidMessage as error:
+        raise ConfigurationError(str(error)) from None
+
+
 def epoch(moment: datetime, what: str) -> float:
     """Return an aware datetime in seconds since 1970."""
     if not isinstance(moment, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
@@ -85,6 +97,29 @@ def check_whole(value: object, what: str, *, least: int = 1) -> int:
         msg = f"{what} must be a whole number of at least {least}, not {value!r}"
         raise ConfigurationError(msg)
     return value
+
+
+def check_number(value: object, what: str, *, least: float, most: float) -> float:
+    """Return a finite number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        msg = f"{what} must be a number, not {value!r}"
+        raise ConfigurationError(msg)
+    if not (least <= value <= most and math.isfinite(value)):
+        bounds = f"at least {least:g} and finite" if math.isinf(most) else f"between {least:g} and {most:g}"
+        msg = f"{what} must be {bounds}, not {value}"
+        raise ConfigurationError(msg)
+    return float(value)
+
+
+def check_functions(given: object, what: str) -> None:
+    """Refuse what is no list of functions."""
+    if not isinstance(given, Sequence):
+        msg = f"{what} takes a list of functions, not {given!r}"
+        raise ConfigurationError(msg)
+    for each in cast("Sequence[object]", given):
+        if not callable(each) or isinstance(each, type):
+            msg = f"{what} takes functions, and {each!r} is none"
+            raise ConfigurationError(msg)
 
 
 def check_name(name: object, what: str) -> str:

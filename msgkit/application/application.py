@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from msgkit.application.running import Running
 from msgkit.application.signals import Signals
@@ -17,6 +17,7 @@ from msgkit.settings import Settings
 from msgkit.spi import Capabilities, Plan, ProvisionMode
 from msgkit.template import MessageTemplate
 from msgkit.topology import Destination, Exchange, Queue
+from msgkit.values import check_functions
 
 __all__ = ["Application", "PlannedBroker"]
 
@@ -47,7 +48,9 @@ class Application:
         self.template = template or MessageTemplate()
         self._listeners, self._checkers = collect(listeners)
         self._settings = settings
-        self._topology = tuple(topology)
+        self._topology = _checked(topology)
+        check_functions(sending, "Application(sending=)")
+        check_functions(handling, "Application(handling=)")
         self._sending = tuple(sending)
         self._handling = tuple(handling)
         self._running: Running | None = None
@@ -196,6 +199,18 @@ class Application:
             return planned
         finally:
             await self.template.detach()
+
+
+def _checked(topology: object) -> tuple[Destination[Any], ...]:
+    """Return what is declared besides, or say what of it cannot be."""
+    if not isinstance(topology, Sequence):
+        msg = f"Application(topology=) takes a list of exchanges and queues, not {topology!r}"
+        raise ConfigurationError(msg)
+    for each in cast("Sequence[object]", topology):
+        if not isinstance(each, Destination):
+            msg = f"Application(topology=) takes exchanges and queues, and {each!r} is none"
+            raise ConfigurationError(msg)
+    return tuple(cast("Sequence[Destination[Any]]", topology))
 
 
 def _check_names(settings: Settings, destinations: Sequence[Destination[Any]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from msgkit import Application, Backoff, Batch, Exchange, Listeners, Queue, checker, listener
-from msgkit.errors import ConfigurationError, InvalidMessage, MessagingError
+from msgkit.errors import ConfigurationError, MessagingError
 from msgkit.listener import collect
 from msgkit.testing import probe
 from tests.core import future_annotations
@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[Callable[[], object], type[MessagingError], str]] = {
     ),
     "a timeout before the beginning": (
         untyped(listener, jobs, timeout=-5),
-        InvalidMessage,
+        ConfigurationError,
         "@listener(Queue('jobs')): timeout= must not be negative, but is -5 s",
     ),
     "a loss that is handled otherwise": (
@@ -128,7 +128,7 @@ REFUSED: dict[str, tuple[Callable[[], object], type[MessagingError], str]] = {
     ),
     "a batch within less than nothing": (
         untyped(Batch, 5, within=-1),
-        InvalidMessage,
+        ConfigurationError,
         "Batch(within=) must not be negative, but is -1 s",
     ),
     "a checker without brackets": (

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import pytest
 
-from msgkit import Application, Exchange, Json, Queue, Route, Settings
+from msgkit import Application, Backoff, Batch, Exchange, Json, Listeners, Queue, Route, Settings, listener
 from msgkit.application.signals import Signals
 from msgkit.cli import main
 from msgkit.cli.loading import load_application
@@ -299,3 +299,45 @@ def test_pruning_ends_well_when_it_did_all_that_could_be_done(
     assert main(["plan", str(tmp_path / "pruned.py")]) == 1
     assert main(["prune", str(tmp_path / "pruned.py")]) == 0
     assert "queue kept" in capsys.readouterr().out
+
+
+# -- refusals in words
+
+BAD: dict[str, tuple[Callable[[], object], str]] = {
+    "a topology of names": (lambda: _untyped(Application)(topology=["x"]), "exchanges and queues, and 'x' is none"),
+    "a topology of one": (
+        lambda: _untyped(Application)(topology=plain),
+        r"a list of exchanges and queues, not Exchange\('plain'\)",
+    ),
+    "no interceptor": (
+        lambda: _untyped(Application)(handling=[None]),
+        r"handling=\) takes functions, and None is none",
+    ),
+    "one interceptor": (lambda: _untyped(Application)(sending=print), r"sending=\) takes a list of functions"),
+    "an interceptor of a listener": (
+        lambda: _untyped(listener)(Queue("q"), interceptors=["x"]),
+        r"@listener\(Queue\('q'\)\): interceptors= takes functions, and 'x' is none",
+    ),
+    "an interceptor of a group": (
+        lambda: _untyped(Listeners)(interceptors=None),
+        "takes a list of functions, not None",
+    ),
+    "a start by a word": (lambda: _untyped(listener)(Queue("q"), autostart="no"), "must be True or False, not 'no'"),
+    "a factor in letters": (lambda: _untyped(Backoff)(factor="2"), r"factor=\) must be a number, not '2'"),
+    "a jitter in letters": (lambda: _untyped(Backoff)(jitter="0"), r"jitter=\) must be a number, not '0'"),
+    "a pause before now": (lambda: Backoff(first=-1), "must not be negative"),
+    "a limit in letters": (lambda: _untyped(Backoff)(limit="1"), "must be seconds or a timedelta, not str"),
+    "a timeout in letters": (lambda: _untyped(listener)(Queue("q"), timeout="1"), "timeout= must be seconds"),
+    "a batch before now": (lambda: Batch(5, within=-1), "must not be negative"),
+}
+
+
+def _untyped(make: Any) -> Any:
+    return make
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_cannot_be_configured_is_refused_in_words(what: str) -> None:
+    make, said = BAD[what]
+    with pytest.raises(ConfigurationError, match=said):
+        make()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from msgkit import Accept, Backoff, Reject, Retry
-from msgkit.errors import ConfigurationError, Poison, InvalidMessage, MessagingError
+from msgkit.errors import ConfigurationError, MessagingError, Poison
 from msgkit.policy import Again, GiveUp, decide
 
 
@@ -143,8 +143,8 @@ def test_the_same_policy_with_another_number_of_attempts_differs_in_that_alone()
     [
         ({"attempts": 0}, ConfigurationError, "Backoff(attempts=) must be a whole number of at least 1, not 0"),
         ({"attempts": 2.5}, ConfigurationError, "Backoff(attempts=) must be a whole number of at least 1, not 2.5"),
-        ({"first": -1}, InvalidMessage, "Backoff(first=) must not be negative, but is -1 s"),
-        ({"limit": math.nan}, InvalidMessage, "Backoff(limit=) must be finite, not nan"),
+        ({"first": -1}, ConfigurationError, "Backoff(first=) must not be negative, but is -1 s"),
+        ({"limit": math.nan}, ConfigurationError, "Backoff(limit=) must be finite, not nan"),
         ({"factor": 0.5}, ConfigurationError, "Backoff(factor=) must be at least 1 and finite, not 0.5"),
         ({"factor": math.inf}, ConfigurationError, "Backoff(factor=) must be at least 1 and finite, not inf"),
         ({"jitter": 1.5}, ConfigurationError, "Backoff(jitter=) must be between 0 and 1, not 1.5"),
