@@ -1,6 +1,6 @@
 """`python -m tests.zoo`: what catches which animal, and which checks have caught none.
 
-With `--all` every animal meets every check, which takes half an hour; without, only those that
+With `--all` every animal meets every check, which takes an hour or two; without, only those that
 must catch it. `--only NAME` looks at one animal.
 """
 
@@ -48,7 +48,7 @@ def _tell_of_animals(animals: Iterable[type[Animal]], verdicts: Iterable[Verdict
 def _tell_of_checks(verdicts: Iterable[Verdict]) -> None:
     proved = {verdict.check for verdict in verdicts if verdict.failed}
     unproved = [check for check in CHECKS.values() if check.name not in proved]
-    _say(f"\n{len(proved)} checks are proved, {len(unproved)} are not:")
+    _say(f"\n{len(proved)} checks have caught an animal; {len(unproved)} are unproved:")
     for check in unproved:
         _say(f"    {check.topic}: {check.name}")
 

@@ -11,6 +11,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 from msgkit.testing.conformance.registry import CHECKS, Skipped
@@ -23,6 +24,7 @@ __all__ = ["KEEPERS", "Verdict", "Visit", "look_at"]
 KEEPERS = 8
 #: Seconds after which a keeper is taken for eaten.
 _PATIENCE = 60.0
+_ROOT = Path(__file__).parents[2]
 
 Outcome = Literal["caught", "broken", "missed", "skipped", "hung"]
 
@@ -86,7 +88,7 @@ async def look_at(
 
 async def _hire() -> Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __spec__.name, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+        sys.executable, "-m", __spec__.name, cwd=_ROOT, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
     )
 
 
