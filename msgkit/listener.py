@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType, ModuleType
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Literal, TypedDict, TypeGuard, TypeVar, Unpack, cast
 
 from msgkit.errors import ConfigurationError
 from msgkit.interception import HandleInterceptor
@@ -203,43 +204,67 @@ def collect(items: Sequence[object]) -> tuple[list[BoundListener], list[BoundChe
     if not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
         msg = f"listeners are given as a list, not as {_what(items)} alone; put it into brackets"
         raise ConfigurationError(msg)
-    listeners: list[BoundListener] = []
-    checkers: list[BoundChecker] = []
+    found = _Found()
     for item in items:
-        _collect(item, {}, listeners, checkers)
-    return listeners, checkers
+        found.add(item, {})
+    return found.listeners, found.checkers
 
 
-def _collect(
-    item: object,
-    defaults: Mapping[str, Any],
-    listeners: list[BoundListener],
-    checkers: list[BoundChecker],
-) -> None:
-    if isinstance(item, Listeners):
-        for inner in item.items:
-            _collect(inner, {**defaults, **item.defaults}, listeners, checkers)
-        return
-    found = 0
-    for member in _members(item):
+class _Found:
+    """What listens and answers in the items of a list, in their order."""
+
+    def __init__(self) -> None:
+        self.listeners: list[BoundListener] = []
+        self.checkers: list[BoundChecker] = []
+        self._groups: list[Listeners] = []
+
+    def add(self, item: object, defaults: Mapping[str, Any]) -> None:
+        if isinstance(item, Listeners):
+            self._groups.append(item)
+            for inner in item.items:
+                self.add(inner, {**defaults, **item.defaults})
+        elif isinstance(item, ModuleType):
+            self._add_module(item, defaults)
+        else:
+            self._add_all(list(_members(item)), item, defaults)
+
+    def _add_module(self, module: ModuleType, defaults: Mapping[str, Any]) -> None:
+        """Add a module's groups, and each function of its own that is listed nowhere yet, once for all its names."""
+        values = list({id(value): value for value in vars(module).values()}.values())
+        groups = [value for value in values if isinstance(value, Listeners)]
+        for group in groups:
+            if not any(group is other for other in self._groups):
+                self.add(group, defaults)
+        listed = {bound.handler for bound in self.listeners} | {bound.handler for bound in self.checkers}
+        own = [value for value in values if _is_marked_function(value, module)]
+        if own or not groups:
+            self._add_all(own, module, defaults, but=listed)
+
+    def _add_all(
+        self,
+        members: Sequence[Callable[..., Any]],
+        item: object,
+        defaults: Mapping[str, Any],
+        *,
+        but: AbstractSet[Callable[..., Any]] = frozenset(),
+    ) -> None:
+        if not members:
+            msg = f"nothing listens in {_what(item)}; mark a function or method of it with @listener(queue)"
+            raise ConfigurationError(msg)
+        for member in members:
+            if member not in but:
+                self._add(member, defaults)
+
+    def _add(self, member: Callable[..., Any], defaults: Mapping[str, Any]) -> None:
         for spec in cast("tuple[ListenerSpec, ...]", getattr(member, _MARK, ())):
-            listeners.append(BoundListener(member, spec, defaults))
-            found += 1
+            self.listeners.append(BoundListener(member, spec, defaults))
         if (name := getattr(member, _CHECK, None)) is not None:
-            checkers.append(BoundChecker(member, name))
-            found += 1
-    if not found:
-        msg = f"nothing listens in {_what(item)}; mark a function or method of it with @listener(queue)"
-        raise ConfigurationError(msg)
+            self.checkers.append(BoundChecker(member, name))
 
 
 def _members(item: object) -> Iterator[Callable[..., Any]]:
     """Yield the callables in which a mark is looked for, in the order of their definition."""
-    if isinstance(item, ModuleType):
-        for value in vars(item).values():
-            if inspect.isfunction(value) and value.__module__ == item.__name__:
-                yield value
-    elif isinstance(item, type):
+    if isinstance(item, type):
         msg = f"{_what(item)} is a class; list an instance of it, {item.__name__}(...)"
         raise ConfigurationError(msg)
     elif _is_marked(item):
@@ -259,6 +284,10 @@ def _marked_methods(item: object) -> Iterator[Callable[..., Any]]:
 def _is_marked(value: object) -> bool:
     plain = getattr(value, "__func__", value)
     return hasattr(plain, _MARK) or hasattr(plain, _CHECK)
+
+
+def _is_marked_function(value: object, module: ModuleType) -> TypeGuard[Callable[..., Any]]:
+    return inspect.isfunction(value) and value.__module__ == module.__name__ and _is_marked(value)
 
 
 def describe(handler: Callable[..., Any]) -> str:

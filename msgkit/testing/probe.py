@@ -8,12 +8,13 @@ from typing import Any, TypeVar, cast
 
 from msgkit.application import Application, label
 from msgkit.clock import SYSTEM, Clock
+from msgkit.container import QueueRunner
 from msgkit.conversion import Conversion
 from msgkit.dispatch import Handler
-from msgkit.envelope import Envelope, Receipt, new_id
-from msgkit.errors import MessagingError
+from msgkit.envelope import Envelope, Kind, Receipt, new_id
+from msgkit.errors import AlreadySettled, Closed, DeliveryLost, MessagingError
 from msgkit.interception import Send
-from msgkit.message import Message
+from msgkit.message import Delivery, Message
 from msgkit.naming import Naming
 from msgkit.settings import Settings
 from msgkit.spi import Inspectable
@@ -41,6 +42,7 @@ class Probe:
         self._sent: list[Envelope] = []
         self._handled: list[tuple[Callable[..., object], Message[Any]]] = []
         self._dead: list[tuple[str, Envelope]] = []
+        self._kept: dict[str, list[Delivery[Any]]] = {}
 
     # -- what happened
 
@@ -49,7 +51,9 @@ class Probe:
         name = self._naming.name(to)
         kinds: Any = payload_type(to) if isinstance(to, Queue) else _kinds(to)
         decode = Conversion.installed().decoder(kinds, to.converter)
-        return [Message.received(decode(envelope), envelope) for envelope in self._sent if envelope.destination == name]
+        kind = Kind.QUEUE if isinstance(to, Queue) else Kind.EXCHANGE
+        sent = [envelope for envelope in self._sent if (envelope.kind, envelope.destination) == (kind, name)]
+        return [Message.received(decode(envelope), envelope) for envelope in sent]
 
     def handled(self, by: Callable[..., object], /) -> list[Message[Any]]:
         """Return what a listener handled without raising, oldest first."""
@@ -64,7 +68,9 @@ class Probe:
     # -- letting it happen
 
     async def idle(self, timeout: float = 5) -> None:
-        """Return when nothing is left to do at this time; what waits for a later time is not.
+        """Return when nothing is left to do at this time.
+
+        What waits for a later time is not, nor a delivery that its handler keeps, to settle it later.
 
         :raises TimeoutError: naming the queues that were busy to the end
         """
@@ -102,9 +108,22 @@ class Probe:
     async def _busy(self) -> list[str]:
         health = await self._app.health()
         queues = cast("Mapping[str, Mapping[str, object]]", health["queues"])
-        busy = [name for name, queue in queues.items() if not queue["idle"]]
-        consumed = [queue for queue in self._app.queues if queues[label(queue)]["consuming"]]
-        return busy + [queue.name for queue in consumed if await self._waiting(queue)]
+        return [queue.name for queue in self._app.queues if await self._is_busy(queue, queues[label(queue)])]
+
+    async def _is_busy(self, queue: Queue[Any], health: Mapping[str, object]) -> bool:
+        runner = self._keeper(label(queue))
+        if not health["idle"] and (runner is None or runner.running()):
+            return True
+        if runner is not None and (queue.ordered or runner.in_flight >= runner.options.max_in_flight):
+            # What waits at the broker waits for what is kept here.
+            return False
+        return bool(health["consuming"]) and await self._waiting(queue) > 0
+
+    def _keeper(self, queue: str) -> QueueRunner | None:
+        """Return who waits for deliveries of a queue that its handlers keep, to settle them later; None if none is."""
+        kept = [(delivery, runner) for delivery in self._kept.get(queue, ()) if (runner := _runner_of(delivery))]
+        self._kept[queue] = [delivery for delivery, _ in kept]
+        return kept[0][1] if kept else None
 
     async def _waiting(self, queue: Queue[Any]) -> int:
         session = await self.template.session()
@@ -123,6 +142,8 @@ class Probe:
 
     def handled_by(self, handler: Handler, message: Message[Any], /) -> None:
         self._handled.append((_plain(handler.bound.handler), message))
+        if isinstance(message, Delivery):
+            self._kept.setdefault(label(handler.bound.spec.queue), []).append(message)
 
     def died(self, queue: str, copy: Envelope, /) -> None:
         self._dead.append((queue, copy))
@@ -163,6 +184,18 @@ def _private(app: Application) -> Settings:
 
 def _plain(function: Callable[..., object]) -> Callable[..., object]:
     return getattr(function, "__func__", function)
+
+
+def _runner_of(delivery: Delivery[Any]) -> QueueRunner | None:
+    """Return who a delivery can be settled with, while it can be."""
+    runner = delivery.settler
+    if not isinstance(runner, QueueRunner):
+        return None
+    try:
+        runner.enlist(delivery)
+    except (AlreadySettled, DeliveryLost, Closed):
+        return None
+    return runner
 
 
 def _kinds(to: Destination[Any]) -> Any:

@@ -11,18 +11,34 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
 import pytest
 
-from msgkit import Application, Backoff, Batch, Exchange, Json, Listeners, Queue, Route, Settings, listener
+from msgkit import (
+    Accept,
+    Application,
+    Backoff,
+    Batch,
+    Delivery,
+    Exchange,
+    Json,
+    Listeners,
+    Queue,
+    Route,
+    Settings,
+    listener,
+)
 from msgkit.application.signals import Signals
 from msgkit.cli import main
 from msgkit.cli.loading import load_application
 from msgkit.clock import SystemClock
 from msgkit.errors import ConfigurationError
+from msgkit.listener import collect
 from msgkit.naming import Naming
 from msgkit.spi import BindingOptions
+from msgkit.testing import probe
 
 
 class Machine:
@@ -341,3 +357,87 @@ def test_what_cannot_be_configured_is_refused_in_words(what: str) -> None:
     make, said = BAD[what]
     with pytest.raises(ConfigurationError, match=said):
         make()
+
+
+# -- what listens in a module
+
+MODULE = """
+from msgkit import Listeners, Queue, listener
+
+class Service:
+    @listener(Queue("grouped"))
+    async def take(self, body: bytes) -> None: ...
+
+service = Service()
+
+@listener(Queue("plain"))
+async def plain(body: bytes) -> None: ...
+
+@listener(Queue("both"))
+async def both(body: bytes) -> None: ...
+
+alias = plain
+group = other_name = Listeners(service, both, concurrency=3)
+"""
+
+
+def module(name: str, code: str, **imported: object) -> Any:
+    made = ModuleType(name)
+    vars(made).update(imported)
+    exec(code, vars(made))  # noqa: S102 -- a module without a file
+    return made
+
+
+def test_a_module_gives_its_functions_and_groups_once_whatever_their_names() -> None:
+    listeners, _ = collect([module("shop", MODULE)])
+    found = [(bound.spec.queue.name, dict(bound.defaults)) for bound in listeners]
+    assert found == [("grouped", {"concurrency": 3}), ("both", {"concurrency": 3}), ("plain", {})]
+
+
+def test_a_group_that_a_listed_module_imports_from_another_is_taken_once() -> None:
+    shop = module("shop", MODULE)
+    listeners, _ = collect([shop, module("whole", "", group=shop.group)])
+    assert len(listeners) == 3
+
+
+def test_a_module_with_objects_alone_is_refused_since_they_are_to_be_listed_themselves() -> None:
+    made = module("objects", MODULE.partition('@listener(Queue("plain"))')[0])
+    with pytest.raises(ConfigurationError, match="nothing listens in module objects"):
+        collect([made])
+
+
+# -- probes
+
+
+async def test_a_probe_is_idle_while_a_delivery_is_kept_and_busy_while_its_handler_runs() -> None:
+    kept: list[Delivery[str]] = []
+    may_return = asyncio.Event()
+
+    @listener(Queue("kept", str, ordered=True), settle="later")
+    async def keep(delivery: Delivery[str]) -> None:
+        kept.append(delivery)
+        await may_return.wait()
+
+    async with probe(Application([keep])) as probed:
+        # The second waits behind the first.
+        for text in ("first", "second"):
+            await probed.template.send(Queue("kept", str), text, key="k")
+        with pytest.raises(TimeoutError, match="kept"):
+            await probed.idle(timeout=0.05)
+        may_return.set()
+        await probed.idle()
+        assert [delivery.payload for delivery in kept] == ["first"]
+        await kept[0].settle(Accept())
+        await probed.idle()
+        assert [delivery.payload for delivery in kept] == ["first", "second"]
+        await kept[1].settle(Accept())
+        await probed.idle()
+
+
+async def test_a_probe_keeps_a_queue_and_an_exchange_of_one_name_apart() -> None:
+    queue, exchange = Queue("one", str), Exchange("one", str)
+    async with probe(Application([], topology=[queue, exchange])) as probed:
+        await probed.template.send(queue, "to the queue")
+        await probed.template.send(exchange, "to the exchange")
+        assert [message.payload for message in probed.sent(queue)] == ["to the queue"]
+        assert [message.payload for message in probed.sent(exchange)] == ["to the exchange"]
