@@ -207,7 +207,18 @@ def collect(items: Sequence[object]) -> tuple[list[BoundListener], list[BoundChe
     found = _Found()
     for item in items:
         found.add(item, {})
+    _check_names(found.checkers)
     return found.listeners, found.checkers
+
+
+def _check_names(checkers: Sequence[BoundChecker]) -> None:
+    answering: dict[str, BoundChecker] = {}
+    for each in checkers:
+        other = answering.setdefault(each.name, each)
+        if other is not each:
+            both = f"{describe(other.handler)}() and {describe(each.handler)}()"
+            msg = f"@checker({each.name!r}) stands on both {both}; one of them has to go"
+            raise ConfigurationError(msg)
 
 
 class _Found:

@@ -106,8 +106,7 @@ class Application:
         try:
             running.assemble(self._listeners, self._handling)
             _check_names(session.settings, self.destinations)
-            await running.start(self.destinations, clock=clock, observer=observer)
-            await running.answer_checks(self._checkers)
+            await running.start(self.destinations, self._checkers, clock=clock, observer=observer)
         except BaseException:
             self._running = None
             await running.stop()

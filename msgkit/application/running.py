@@ -55,6 +55,7 @@ class Running:
     async def start(
         self,
         destinations: Sequence[Destination[Any]],
+        checkers: Sequence[BoundChecker],
         *,
         clock: Clock,
         observer: HandlingObserver | None,
@@ -74,23 +75,26 @@ class Running:
                 fail_reply=self._failure_replier(link.broker.name),
                 observer=observer,
             )
+        if checkers:
+            await self._answer_checks({checker.name: checker.handler for checker in checkers})
         autostarted = [label(assembled.queue) for assembled in self._assembled if assembled.options.autostart]
         await asyncio.gather(*(self.runners[name].start() for name in autostarted))
 
-    async def answer_checks(self, checkers: Sequence[BoundChecker]) -> None:
+    async def _answer_checks(self, by_name: Mapping[str, Callable[..., Any]]) -> None:
         """Register who answers for half messages, with every broker that has them."""
-        if not checkers:
-            return
-        by_name = {checker.name: checker.handler for checker in checkers}
-        if len(by_name) < len(checkers):
-            msg = f"two checkers have one name: {sorted(checker.name for checker in checkers)}"
-            raise ConfigurationError(msg)
 
         async def check(name: str, envelope: Envelope) -> bool | None:
-            answer = by_name[name](Message.received(envelope.body, envelope))
-            decided: bool | None = await answer if hasattr(answer, "__await__") else answer
+            try:
+                answer = by_name[name](Message.received(envelope.body, envelope))
+                decided: bool | None = await answer if hasattr(answer, "__await__") else answer
+            except Exception:
+                logger.exception("@checker(%r) failed over message %s; it is asked again", name, envelope.message_id)
+                return None
             return decided
 
+        if not any(True for _ in self._session.links):
+            # Whoever only prepares messages declares nothing.
+            await self._session.links.get("default")
         answering = 0
         for link in self._session.links:
             if link.capabilities.has(Power.PREPARE) and isinstance(link.binding, TwoPhase):
