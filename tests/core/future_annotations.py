@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgkit import Delivery, Header, Message, Queue, listener
+from msgkit import Header, Message, Queue, listener
 from tests.core.workshop import Order
 
 __all__ = ["seen", "take", "take_in_a_thread"]
@@ -18,5 +18,5 @@ async def take(message: Message[Order], trace: Annotated[str, Header("x-trace")]
 
 
 @listener(Queue("later-sync", Order))
-def take_in_a_thread(delivery: Delivery[Order], count: Annotated[int | None, Header] = None) -> None:
-    seen.append((delivery.payload, count))
+def take_in_a_thread(message: Message[Order], count: Annotated[int | None, Header] = None) -> None:
+    seen.append((message.payload, count))
