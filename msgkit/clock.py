@@ -30,6 +30,10 @@ class Clock(Protocol):
         """Return seconds since 1970, for moments that others read too; never goes back."""
         ...
 
+    def steady(self) -> float:
+        """Return seconds since some moment, for how long something takes; no step of the wall moves it."""
+        ...
+
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Call on the running loop, in `delay` seconds and never earlier."""
         ...
@@ -66,6 +70,9 @@ class SystemClock:
             return wall
         self._anchor = (steady, now, _SLOW if now - wall > _TOLERATED else 1.0)
         return now
+
+    def steady(self) -> float:
+        return time.monotonic()
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         return asyncio.get_running_loop().call_later(delay, callback)

@@ -156,11 +156,11 @@ class Crew:
         raws: list[RawDelivery] = []
         while not ready and not worker.is_dismissed:
             await self._rest(worker)
-        full = self._clock.now() + batch.within
+        full = self._clock.steady() + batch.within
         while not worker.is_dismissed and len(raws) < batch.size:
             if ready:
                 raws.append(ready.popleft())
-            elif (left := full - self._clock.now()) > 0:
+            elif (left := full - self._clock.steady()) > 0:
                 await self._wait_for_more(worker, left, len(raws))
             else:
                 break

@@ -111,7 +111,7 @@ class Watchdog:
 
     def watch(self, worker: Worker, seconds: float) -> None:
         """Give a worker so many seconds from now on."""
-        now = self._clock.now()
+        now = self._clock.steady()
         worker.deadline = now + seconds
         if self._timer is None or worker.deadline < self._due:
             self._arm(worker.deadline, now)
@@ -124,7 +124,7 @@ class Watchdog:
 
     def _look(self) -> None:
         self._timer = None
-        now = self._clock.now()
+        now = self._clock.steady()
         for worker in self._workers:
             if worker.deadline is not None and worker.deadline <= now:
                 worker.deadline = None

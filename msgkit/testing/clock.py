@@ -35,6 +35,9 @@ class VirtualClock:
     def now(self) -> float:
         return self._now
 
+    def steady(self) -> float:
+        return self._now
+
     def call_later(self, delay: float, callback: Callable[[], object]) -> VirtualTimer:
         timer = VirtualTimer(callback)
         heapq.heappush(self._timers, (self._now + max(delay, 0.0), next(self._numbers), timer))
