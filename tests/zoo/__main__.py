@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _tell_of_animals(animals: Iterable[type[Animal]], verdicts: Iterable[Verdict]) -> None:
     caught: defaultdict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
-        if verdict.failed:
+        if verdict.outcome == "caught":
             caught[verdict.animal].append(verdict)
     for animal in animals:
         _say(f"{animal.name}: {animal.__doc__}")
@@ -46,7 +46,7 @@ def _tell_of_animals(animals: Iterable[type[Animal]], verdicts: Iterable[Verdict
 
 
 def _tell_of_checks(verdicts: Iterable[Verdict]) -> None:
-    proved = {verdict.check for verdict in verdicts if verdict.failed}
+    proved = {verdict.check for verdict in verdicts if verdict.outcome == "caught"}
     unproved = [check for check in CHECKS.values() if check.name not in proved]
     _say(f"\n{len(proved)} checks have caught an animal; {len(unproved)} are unproved:")
     for check in unproved:

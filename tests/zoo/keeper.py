@@ -51,10 +51,6 @@ class Verdict:
     seconds: float
     said: str = ""
 
-    @property
-    def failed(self) -> bool:
-        return self.outcome in {"caught", "broken"}
-
 
 async def look_at(
     visits: Iterable[Visit],
