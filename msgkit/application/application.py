@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, cast
 
 from msgkit.application.running import Running
-from msgkit.application.signals import Signals
+from msgkit.application.signals import Signals, leave
 from msgkit.clock import SYSTEM, Clock
 from msgkit.container import HandlingObserver
 from msgkit.errors import Closed, ConfigurationError
@@ -126,7 +126,7 @@ class Application:
         except asyncio.CancelledError:
             if signals.forced is None:
                 raise
-            raise SystemExit(128 + signals.forced) from None
+            leave(128 + signals.forced)
 
     async def run_until_signalled(self) -> None:
         """Run until SIGTERM or SIGINT on the running loop; a second signal cancels the task."""

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import FrameType
+from typing import NoReturn
 
 from msgkit.errors import ConfigurationError
 
-__all__ = ["Signals"]
+__all__ = ["Signals", "leave"]
 
 logger = logging.getLogger("msgkit")
 
@@ -64,6 +67,19 @@ class Signals:
         else:
             logger.info("%s: finishing what runs", number.name)
         self._asked.set()
+
+
+def leave(code: int) -> NoReturn:
+    """End the program at once.
+
+    Python waits at its end for threads, and a handler in one cannot be stopped: then nothing more is done.
+    """
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def _on_signal(

@@ -81,7 +81,8 @@ def _named(module: ModuleType, name: str) -> Application:
 
 
 def _only(module: ModuleType) -> Application:
-    found = [name for name, value in vars(module).items() if isinstance(value, Application)]
+    # One application may have two names.
+    found = list({id(value): name for name, value in vars(module).items() if isinstance(value, Application)}.values())
     if len(found) != 1:
         many = f"several ({', '.join(found)})" if found else "none"
         msg = f"{module.__name__} has {many} at its top level; name one: {module.__name__}:app"
