@@ -271,7 +271,7 @@ async def test_an_application_runs_again_with_the_same_template(place: Place) ->
         async with app:
             assert app.template is template
             await template.send(orders, number)
-            await until(lambda number=number: billed == list(range(number + 1)))  # type: ignore[misc] -- mypy cannot infer a lambda with a default
+            await until(lambda number=number: billed == list(range(number + 1)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
 
 
 async def test_what_is_used_when_it_does_not_run_says_so(place: Place) -> None:

@@ -268,7 +268,7 @@ async def test_who_has_nothing_at_hand_is_not_interrupted() -> None:
     worker.interrupt("timeout")
     worker.wake()
     worker.wake()
-    assert await worker.task == "woken"  # type: ignore[func-returns-value] -- this one returns
+    assert await worker.task == "woken"  # type: ignore[func-returns-value]  # this one returns
 
 
 # -- the watchdog
