@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -40,12 +41,21 @@ def register_binding(scheme: str, factory: BindingFactory) -> None:
 def binding_for(url: str) -> BindingFactory:
     """Return what makes the binding for a URL.
 
-    :raises ConfigurationError: when no binding serves the scheme, or its client library is missing
+    :raises ConfigurationError: when it is no URL, no binding serves its scheme, or the client library is missing
     """
-    scheme = urlsplit(url).scheme
+    scheme = _scheme(url)
     if scheme not in _factories:
         _factories[scheme] = _load(scheme, url)
     return _factories[scheme]
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        # What it says may quote the password.
+        msg = f"{redact(url)!r} is no URL"
+        raise ConfigurationError(msg) from None
 
 
 def _load(scheme: str, url: str) -> BindingFactory:
@@ -133,7 +143,8 @@ class Links:
         self.settings = settings
         self.clock = clock
         self._open: dict[str, Link] = {}
-        self._turn = asyncio.Lock()
+        # Each has its own turn: one that cannot be reached keeps nobody from the others.
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._closed = False
 
     def __iter__(self) -> Iterator[Link]:
@@ -147,7 +158,7 @@ class Links:
         """
         link = self._open.get(name)
         if link is None:
-            async with self._turn:
+            async with self._turns[name]:
                 link = self._open.get(name) or await self._connect(name)
         return link
 
