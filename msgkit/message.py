@@ -9,7 +9,7 @@ from msgkit.errors import ConfigurationError
 from msgkit.settlement import Settlement
 from msgkit.values import Headers, Seconds
 
-__all__ = ["Delivery", "Message", "SendOptions", "Settler", "check_send_options"]
+__all__ = ["Delivery", "Message", "SendOptions", "Settler", "check_send_options", "was_received"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -141,7 +141,13 @@ class Message(Generic[T_co]):
         return f"<{type(self).__name__} {self.id} of {type(self._payload).__name__}>"
 
 
+#: This very object marks a message as received.
 _NO_OPTIONS = SendOptions()
+
+
+def was_received(message: Message[Any]) -> bool:
+    """Did it come from a broker? Else it was made here."""
+    return message._options is _NO_OPTIONS  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- a question to this module's own
 
 
 class Settler(Protocol):

@@ -1,6 +1,7 @@
 """From a payload to an envelope: what is the same for all messages to one destination is found once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeGuard
 
 from msgkit.brokers import Link
@@ -8,7 +9,7 @@ from msgkit.clock import Clock
 from msgkit.conversion import Conversion, Encoder, payload_kind
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, new_id
 from msgkit.errors import ConfigurationError, InvalidMessage
-from msgkit.message import Message, SendOptions, check_send_options
+from msgkit.message import Message, SendOptions, check_send_options, was_received
 from msgkit.naming import Naming
 from msgkit.spi import Power
 from msgkit.topology import Destination, Exchange, Queue
@@ -121,7 +122,7 @@ class Outgoing:
             body,
             self._name,
             self._kind,
-            ("message_id" in options and self._text(options, "message_id")) or new_id(),
+            self._id(options) if "message_id" in options else new_id(),
             self._headers(options.get("headers", NO_HEADERS), encoder),
             self._text(options, "key") if "key" in options else self._key_of(payload),
             self._text(options, "subject") if "subject" in options else self._subject_of(payload),
@@ -141,6 +142,13 @@ class Outgoing:
     def _text(self, options: Mapping[str, Any], name: str) -> str:
         return check_text(options[name], f"{self._where}: {name}=")
 
+    def _id(self, options: Mapping[str, Any]) -> str:
+        given = self._text(options, "message_id")
+        if not given:
+            msg = f"{self._where}: message_id= is empty; leave it out, and the message gets an id"
+            raise InvalidMessage(msg)
+        return given
+
     def _times(self, options: SendOptions, now: float) -> tuple[float | None, float | None, float | None]:
         """Return when the message expires, and after how long or when it is due."""
         due, delay, deliver_at = self._due(options, now)
@@ -150,8 +158,8 @@ class Outgoing:
     def _headers(self, headers: Headers, encoder: Encoder) -> Headers:
         if encoder.type_header is not None and encoder.type_name is not None:
             headers = {encoder.type_header: encoder.type_name, **headers}
-        # A copy, since the caller may go on to change his.
-        return dict(check_headers(headers, self._most_headers)) if headers else NO_HEADERS
+        # A copy, since the caller may go on to change his; and nobody may change it on its way.
+        return MappingProxyType(dict(check_headers(headers, self._most_headers))) if headers else NO_HEADERS
 
     def _due(self, options: SendOptions, now: float) -> tuple[float, float | None, float | None]:
         """Return when the message is due, as far as can be known here, and the two ways of saying so."""
@@ -208,8 +216,8 @@ def _is_message(given: object) -> TypeGuard[Message[Any]]:
 
 def _unwrapped(message: Message[Any], options: SendOptions) -> tuple[Any, SendOptions]:
     """Take a message apart; one that was received is sent on as a new one, without what msgkit wrote on it."""
-    if message.options or message.sent_at is None:
-        mine = message.options.copy()
+    if not was_received(message):
+        mine = message.options
         mine["message_id"] = message.id
     else:
         mine = SendOptions(
