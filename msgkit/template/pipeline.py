@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, Unpack
 
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import Closed, ConfigurationError
+from msgkit.errors import Closed, ConfigurationError, SendUnknown
 from msgkit.message import Message, SendOptions
 from msgkit.template.confirming import time_for
 from msgkit.template.outgoing import Outgoing
 from msgkit.topology import Destination
+from msgkit.values import check_whole
 
 __all__ = ["BoundedPipeline", "Write"]
 
@@ -18,14 +19,14 @@ T = TypeVar("T")
 
 #: Puts an envelope on its way; the event is set when it is.
 Write = Callable[[Outgoing, Envelope, float, asyncio.Event], Coroutine[Any, Any, Receipt]]
-_Reach = Callable[[Destination[Any], float], Awaitable[Outgoing]]
+_Reach = Callable[[Destination[Any], float], Awaitable[tuple[Outgoing, float]]]
 
 
 class BoundedPipeline:
     """At most so many messages that are not confirmed."""
 
     def __init__(self, reach: _Reach, write: Write, *, in_flight: int) -> None:
-        if in_flight < 1:
+        if check_whole(in_flight, "pipeline(in_flight=)", least=0) < 1:
             msg = f"pipeline(in_flight={in_flight}): at least one message must be in flight"
             raise ConfigurationError(msg)
         self._reach = reach
@@ -41,8 +42,7 @@ class BoundedPipeline:
         if self._closed:
             msg = "the pipeline was left; its messages are confirmed, and it takes no more"
             raise Closed(msg)
-        timeout = time_for(to, payload, options)
-        outgoing = await self._reach(to, timeout)
+        outgoing, timeout = await self._reach(to, time_for(to, payload, options))
         return await self.send_envelope(outgoing, outgoing.envelope(payload, options), timeout)
 
     async def send_envelope(self, outgoing: Outgoing, envelope: Envelope, timeout: float) -> "Future[Receipt]":
@@ -65,8 +65,12 @@ class BoundedPipeline:
     def _done(self, task: "Task[Receipt]") -> None:
         self._tasks.discard(task)
         self._room.release()
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self._failures.append(error)
+        if not task.cancelled():
+            if isinstance(error := task.exception(), Exception):
+                self._failures.append(error)
+        elif not task.cancelling():
+            # Nobody asked for it: an interceptor, or what it calls, gave up.
+            self._failures.append(SendUnknown("a send was cancelled from within; it may not have been sent"))
 
     async def settle(self) -> None:
         """Take no more, and wait for every confirmation, whatever it is."""

@@ -76,6 +76,9 @@ class Requester:
         finally:
             timer.cancel()
             self._pending.pop(correlation, None)
+            if not answer.cancel() and not answer.cancelled():
+                # It failed, and so did the send: only one of both is raised, and neither is missed.
+                answer.exception()
 
     def _expect(self, correlation_id: str) -> "Future[Envelope]":
         if correlation_id in self._pending:
@@ -121,5 +124,5 @@ def _checked(envelope: Envelope) -> Envelope:
 
 def _time_out(answer: "Future[Envelope]", request: Envelope, timeout: float) -> None:
     if not answer.done():
-        msg = f"no answer to request {request.message_id} to {request.destination!r} within {timeout:g} s"
+        msg = f"no answer to request {request.message_id} to {request.destination!r} within {timeout:.3g} s"
         answer.set_exception(RequestTimeout(msg))

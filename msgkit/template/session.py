@@ -1,20 +1,21 @@
 """A template while it is connected: its links, and what is known of each destination."""
 
 import asyncio
+from collections import defaultdict
 from typing import Any, Literal
 
 from msgkit.brokers import Link, Links
 from msgkit.clock import Clock
 from msgkit.conversion import Conversion
 from msgkit.envelope import Envelope, Kind, Receipt, new_id
-from msgkit.errors import BrokerUnavailable, ConfigurationError, SendRefused
+from msgkit.errors import ConfigurationError
 from msgkit.interception import Send, SendInterceptor, around_sending
 from msgkit.naming import Naming, require_topology
 from msgkit.policy import GiveUp
 from msgkit.settings import Settings
 from msgkit.settlement import Reject
 from msgkit.spi import ProvisionMode
-from msgkit.template.confirming import DEFAULT_TIMEOUT, confirmed
+from msgkit.template.confirming import DEFAULT_TIMEOUT, confirmed, reached
 from msgkit.template.outgoing import Outgoing, check_destinations, no_destination
 from msgkit.template.requesting import ERROR_HEADER, REASON_HEADER, Requester
 from msgkit.topology import Destination
@@ -39,11 +40,22 @@ class Session:
         #: Who it was connected for: the template itself, an application, or both, the latter as a guest.
         self.user: Literal["template", "application", "guest"] = "template"
         self.outgoing: dict[Destination[Any], Outgoing] = {}
+        self._loop = asyncio.get_running_loop()
         self._requesters: dict[str, Requester] = {}
-        self._turn = asyncio.Lock()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def refuse_other_loops(self) -> None:
+        """Refuse what would wait for ever: what is connected lives on one event loop."""
+        if asyncio.get_running_loop() is not self._loop:
+            msg = (
+                "the template is connected on another event loop; make one for each loop, and leave it there: "
+                "`async with MessageTemplate() as template`"
+            )
+            raise ConfigurationError(msg)
 
     async def prepare(self, to: Destination[Any]) -> Outgoing:
         """Return a destination ready to be sent to, its broker connected."""
+        self.refuse_other_loops()
         if not isinstance(to, Destination):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
             raise no_destination(to)
         known = self.outgoing.get(to)
@@ -55,17 +67,12 @@ class Session:
             self.outgoing[to] = known
         return known
 
-    async def reach(self, to: Destination[Any], timeout: float) -> Outgoing:
-        """Do as `prepare` does, in the time that a message to it has.
+    async def reach(self, to: Destination[Any], timeout: float) -> tuple[Outgoing, float]:
+        """Do as `prepare` does, in the time that a message to it has; return the time that is left, too.
 
         :raises SendRefused: when its broker cannot be reached by then
         """
-        try:
-            async with asyncio.timeout(timeout):
-                return await self.prepare(to)
-        except (TimeoutError, BrokerUnavailable) as error:
-            msg = f"nothing was sent to {to}: its broker could not be reached within {timeout:g} s"
-            raise SendRefused(msg) from error
+        return await reached(self.prepare(to), str(to), timeout)
 
     async def link_of(self, destination: Destination[Any]) -> Link:
         return await self.links.get(self.naming.broker(destination))
@@ -100,8 +107,8 @@ class Session:
             await link.declare(topology, mode)
 
     async def requester(self, link: Link, who: str) -> Requester:
-        async with self._turn:
-            name = link.broker.name
+        name = link.broker.name
+        async with self._turns[name]:
             if name not in self._requesters:
                 self._requesters[name] = await Requester.open(link, who)
             return self._requesters[name]

@@ -1,7 +1,7 @@
 """The template: every way of sending, and of taking by hand, over all brokers of the settings."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeVar, Union, Unpack, cast
 
 from msgkit.clock import SYSTEM, Clock
@@ -9,20 +9,22 @@ from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import (
     Closed,
     ConfigurationError,
+    SendUnknown,
     UnsupportedCapability,
 )
 from msgkit.interception import SendInterceptor
 from msgkit.message import Delivery, Message, SendOptions
+from msgkit.policy import GiveUp
 from msgkit.settings import Settings
-from msgkit.spi import Browsable, Native, Power, TwoPhase
-from msgkit.template.confirming import confirmed, time_for
+from msgkit.spi import Browsable, Native, Power
+from msgkit.template.confirming import confirmed, reached, time_for
 from msgkit.template.handle import Handle
-from msgkit.template.outgoing import check_common_options, check_queue, check_request_options
+from msgkit.template.outgoing import check_common_options, check_queue, check_request_options, no_destination
 from msgkit.template.pipeline import BoundedPipeline
 from msgkit.template.receiving import Receiver
 from msgkit.template.sender import Prepared, Sender
 from msgkit.template.session import Session
-from msgkit.template.transacting import HalfSent, TransactionSender, enlist
+from msgkit.template.transacting import TransactionSender, enlist, prepare_half
 from msgkit.topology import Destination, Queue
 from msgkit.values import Seconds, check_whole
 
@@ -33,6 +35,9 @@ R = TypeVar("R")
 
 #: Seconds that closing may take before what is not confirmed is given up.
 _CLOSING = 10.0
+
+#: Seconds that a receiver waits for its broker to hear what was settled, and how long after an error.
+_LEAVING, _LEAVING_IN_HASTE = 10.0, 1.0
 
 
 class MessageTemplate(Sender):
@@ -121,6 +126,7 @@ class MessageTemplate(Sender):
     async def session(self) -> Session:
         """Return the connected state, connecting first when this is the first use."""
         if self._session is not None:
+            self._session.refuse_other_loops()
             return self._session
         if self._closed:
             msg = "the template is closed; use it inside `async with`, or inside its application's run"
@@ -133,9 +139,11 @@ class MessageTemplate(Sender):
         session = self._session or await self.session()
         timeout = time_for(to, payload, options)
         try:
-            outgoing = session.outgoing.get(to) or await session.reach(to, timeout)
+            outgoing = session.outgoing.get(to)
         except TypeError:
-            outgoing = await session.prepare(to)
+            raise no_destination(to) from None
+        if outgoing is None:
+            outgoing, timeout = await session.reach(to, timeout)
         envelope = outgoing.envelope(payload, options)
         if session.interceptors:
             return await session.send(outgoing, envelope, timeout)
@@ -153,7 +161,7 @@ class MessageTemplate(Sender):
     ) -> list[Receipt]:
         check_common_options(options)
         session = await self.session()
-        outgoing = await session.reach(to, time_for(to, None, options))
+        outgoing, _ = await session.reach(to, time_for(to, None, options))
         # Refused as a whole before the first is sent, as a list with a wrong payload in it is one mistake.
         ready = [(outgoing.envelope(payload, options), time_for(to, payload, options)) for payload in payloads]
         async with self.pipeline() as pipeline:
@@ -195,10 +203,9 @@ class MessageTemplate(Sender):
         """
         check_request_options(payload, options)
         session = await self.session()
-        timeout = time_for(to, payload, options)
-        outgoing = await session.reach(to, timeout)
+        outgoing, left = await session.reach(to, time_for(to, payload, options))
         decode = session.conversion.decoder(reply, to.converter)
-        requester = await session.requester(outgoing.link, f"request({to})")
+        requester, timeout = await reached(session.requester(outgoing.link, f"request({to})"), str(to), left)
 
         async def send(request: Envelope) -> None:
             await session.send(outgoing, request, timeout)
@@ -243,14 +250,14 @@ class MessageTemplate(Sender):
         :raises UnsupportedCapability: when the broker has no half messages
         """
         session = await self.session()
-        outgoing = await session.prepare(to)
+        outgoing, timeout = await session.reach(to, time_for(to, payload, options))
         outgoing.link.capabilities.require(Power.PREPARE, f"prepare({to})")
-        binding = cast("TwoPhase", outgoing.link.binding)
-        half = HalfSent(await binding.prepare(outgoing.envelope(payload, options), check))
+        half = await prepare_half(session, outgoing, outgoing.envelope(payload, options), check=check, timeout=timeout)
         try:
             yield half
         except BaseException:
-            await half.roll_back()
+            with suppress(SendUnknown):
+                await half.roll_back()
             raise
         if not half.decided:
             await half.commit()
@@ -268,18 +275,24 @@ class MessageTemplate(Sender):
         async def reply(request: Envelope, payload: object) -> Receipt:
             return await session.answer(request, payload, broker)
 
+        async def fail_reply(request: Envelope, why: GiveUp) -> None:
+            await session.answer_failure(request, why, broker)
+
         receiver = Receiver[T](
             session.naming.queue_spec(queue),
             max_in_flight=max_in_flight,
             decode=session.conversion.decoder(payload_type(queue), queue.converter),
             clock=session.clock,
             reply=reply,
+            fail_reply=fail_reply,
         )
-        await receiver.open(link)
+        await receiver.open(link, session.settings.wait_for_broker)
         try:
             yield receiver
-        finally:
-            await receiver.close()
+        except BaseException:
+            await receiver.close(_LEAVING_IN_HASTE)
+            raise
+        await receiver.close(_LEAVING)
 
     @asynccontextmanager
     async def receive(
@@ -290,7 +303,7 @@ class MessageTemplate(Sender):
         async with self.receiver(queue, max_in_flight=limit) as receiver:
             deliveries = await receiver.take(limit, timeout=timeout)
             yield deliveries
-            await receiver.accept_all(deliveries)
+            await receiver.accept_all(deliveries, _LEAVING)
 
     async def browse(self, queue: Queue[T], /, *, limit: int | None = None) -> AsyncIterator[Message[T]]:
         """Look at what waits, oldest first, and take nothing.
