@@ -7,7 +7,7 @@ import pytest
 from msgkit import Backoff, Reject, Retry
 from msgkit.deliveries import Counts, Lanes, Settling, Terms, current
 from msgkit.envelope import Kind
-from msgkit.errors import Poison, DeliveryLost, SendUnknown
+from msgkit.errors import DeliveryLost, Poison, SendUnknown
 from msgkit.settlement import ACCEPT, Settlement
 from msgkit.spi import Dead, QueueSpec, RawDelivery, RawSettlement, Release, RetryCopy, Subscription
 from msgkit.testing import VirtualClock
