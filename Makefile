@@ -39,7 +39,7 @@ endif
 
 embedded-%: .venv-%/.suite
 	@echo "the embedded part on Python $*"
-	@.venv-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not broker" $(ARGS)
+	@.venv-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not broker and not slow" $(ARGS)
 
 check: lint types layers honest ## the gate: style, types, layers, what is public, the docs' blocks
 

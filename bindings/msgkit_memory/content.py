@@ -206,7 +206,10 @@ class Content:
 
 
 def _missing(envelope: Envelope) -> Unroutable:
-    return Unroutable(f"{envelope.kind.value} {envelope.destination!r} does not exist")
+    return Unroutable(
+        f"{envelope.kind.value} {envelope.destination!r} does not exist; "
+        "sending declares nothing: list it in topology=, or declare() it"
+    )
 
 
 def _no_route(envelope: Envelope) -> Unroutable:

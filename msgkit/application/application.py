@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, cast
 
@@ -45,6 +45,9 @@ class Application:
         sending: Sequence[SendInterceptor] = (),
         handling: Sequence[HandleInterceptor] = (),
     ) -> None:
+        if not isinstance(settings, Settings | None):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+            msg = f"Application(settings=) takes Settings(...), not {type(settings).__name__}"
+            raise ConfigurationError(msg)
         self.template = template or MessageTemplate()
         self._listeners, self._checkers = collect(listeners)
         self._settings = settings
@@ -173,6 +176,11 @@ class Application:
     def queues(self) -> tuple[Queue[Any], ...]:
         """The queues that are listened to."""
         return tuple(dict.fromkeys(bound.spec.queue for bound in self._listeners))
+
+    @property
+    def handlers(self) -> tuple[Callable[..., object], ...]:
+        """The functions that listen."""
+        return tuple(bound.handler for bound in self._listeners)
 
     @property
     def destinations(self) -> tuple[Destination[Any], ...]:

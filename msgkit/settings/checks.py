@@ -21,7 +21,7 @@ _DURATION = "must be seconds or a duration such as PT30S"
 def as_url(value: object) -> str:
     url = as_text(value)
     if not _URL.fullmatch(url) or not url.isprintable() or url != url.strip():
-        raise ValueError("must be a URL such as memory:// or amqp://user@host/")
+        raise ValueError("must be a URL such as memory:// or memory://name")
     return url
 
 

@@ -12,7 +12,7 @@ from msgkit.container import QueueRunner
 from msgkit.conversion import Conversion
 from msgkit.dispatch import Handler
 from msgkit.envelope import Envelope, Kind, Receipt, new_id
-from msgkit.errors import AlreadySettled, Closed, DeliveryLost, MessagingError
+from msgkit.errors import AlreadySettled, Closed, ConfigurationError, DeliveryLost, MessagingError
 from msgkit.interception import Send
 from msgkit.message import Delivery, Message
 from msgkit.naming import Naming
@@ -56,12 +56,25 @@ class Probe:
         return [Message.received(decode(envelope), envelope) for envelope in sent]
 
     def handled(self, by: Callable[..., object], /) -> list[Message[Any]]:
-        """Return what a listener handled without raising, oldest first."""
+        """Return what a listener handled without raising, oldest first.
+
+        :raises ConfigurationError: when it is no listener of the application
+        """
         wanted = _plain(by)
+        if wanted not in (_plain(handler) for handler in self._app.handlers):
+            msg = f"{by!r} is no listener of the application that is probed"
+            raise ConfigurationError(msg)
         return [message for handler, message in self._handled if handler is wanted]
 
     def dead(self, queue: Queue[Any], /) -> list[Message[bytes]]:
-        """Return what was sent to a queue's dead letters, oldest first."""
+        """Return what was sent to a queue's dead letters, oldest first.
+
+        :raises ConfigurationError: when the application does not listen to the queue
+        """
+        known = [each.name for each in self._app.queues]
+        if queue.name not in known:
+            msg = f"nothing listens to {queue} in the application that is probed; its queues are {', '.join(known)}"
+            raise ConfigurationError(msg)
         name = self._naming.name(queue)
         return [Message.received(envelope.body, envelope) for of, envelope in self._dead if of == name]
 
