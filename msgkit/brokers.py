@@ -29,6 +29,9 @@ __all__ = ["BindingFactory", "Link", "Links", "binding_for", "register_binding"]
 
 logger = logging.getLogger("msgkit")
 
+#: Seconds that letting go may take when whoever asked for it waits no longer.
+_HURRIED = 2.0
+
 BindingFactory = Callable[[BindingOptions], Binding]
 _factories: dict[str, BindingFactory] = {}
 
@@ -190,9 +193,21 @@ class Links:
     async def close(self, deadline: float) -> None:
         self._closed = True
         links, self._open = tuple(self._open.values()), {}
-        failed = await asyncio.gather(*(link.close(deadline) for link in links), return_exceptions=True)
-        for link, error in zip(links, failed, strict=True):
+        closing = [asyncio.create_task(link.close(deadline)) for link in links]
+        if not closing:
+            return
+        try:
+            await asyncio.wait(closing)
+        except asyncio.CancelledError:
+            # Whoever insists need not wait for long; but no connection may be left behind.
+            done, _ = await asyncio.wait(closing, timeout=_HURRIED)
+            for task in done:
+                # Looked at, since it will not be told any more.
+                task.exception()
+            raise
+        for link, task in zip(links, closing, strict=True):
+            error = task.exception()
             if isinstance(error, MessagingError):
                 logger.warning("broker %r was not left in order: %s", link.broker.name, error)
-            elif isinstance(error, BaseException):
+            elif error is not None:
                 raise error

@@ -23,6 +23,9 @@ __all__ = ["Running", "label"]
 
 logger = logging.getLogger("msgkit")
 
+#: Seconds that a stop may take when whoever asked for it waits no longer.
+_HURRIED = 5.0
+
 
 class Running:
     """One run of an application, from its first connection to its last."""
@@ -107,17 +110,25 @@ class Running:
 
     async def stop(self) -> None:
         """Begin nothing more, finish what runs within the time for it, and let go of everything."""
-        drain = self.settings.drain
+        closing = [asyncio.create_task(runner.close(self.settings.drain)) for runner in self.runners.values()]
         try:
-            stops = await asyncio.gather(
-                *(runner.close(drain) for runner in self.runners.values()), return_exceptions=True
-            )
+            if closing:
+                await asyncio.wait(closing)
+        except asyncio.CancelledError:
+            # Whoever insists need not wait for handlers; but nothing of them may be left behind.
+            for runner in self.runners.values():
+                runner.hurry()
+            done, _ = await asyncio.wait(closing, timeout=_HURRIED)
+            for task in done:
+                # Looked at, since it will not be told any more.
+                task.exception()
+            raise
         finally:
             for assembled in self._assembled:
                 if assembled.executor is not None:
                     assembled.executor.shutdown(wait=False, cancel_futures=True)
             await self._template.detach()
-        errors = [error for error in stops if isinstance(error, Exception)]
+        errors = [error for task in closing if isinstance(error := task.exception(), Exception)]
         if errors:
             msg = "queues were not left in order"
             raise ExceptionGroup(msg, errors)

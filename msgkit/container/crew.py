@@ -4,6 +4,7 @@ import asyncio
 import logging
 from contextvars import Context
 from functools import partial
+from typing import Literal
 
 from msgkit.clock import Clock
 from msgkit.container.handling import Handling
@@ -66,7 +67,7 @@ class Crew:
         for worker in self._workers:
             worker.dismiss()
 
-    async def close(self, deadline: float) -> None:
+    async def close(self, deadline: float, *, why: Literal["stop", "pause"] = "stop") -> None:
         """Begin nothing more, and wait for what runs; when time is up, cancel what can be cancelled."""
         self.dismiss()
         tasks = {worker.task: worker for worker in self._workers}
@@ -74,7 +75,7 @@ class Crew:
             _, late = await asyncio.wait(tasks, timeout=deadline)
             for task in late:
                 logger.warning("%r: a handler did not finish within %g s", self._queue, deadline)
-                tasks[task].interrupt("stop")
+                tasks[task].interrupt(why)
             if late:
                 await asyncio.wait(late, timeout=_GIVE_WAY)
         self._workers.clear()
@@ -97,6 +98,11 @@ class Crew:
         for worker in self._workers:
             if raw in worker.raws:
                 self.watchdog.watch(worker, seconds)
+
+    def interrupt_all(self) -> None:
+        """Cancel what runs; what is cancelled goes back uncounted."""
+        for worker in self._workers:
+            worker.interrupt("stop")
 
     def interrupt_lost(self) -> None:
         """Cancel the handlers of what is another's now."""

@@ -134,8 +134,12 @@ class Handling:
 
     async def _conclude(self, raw: RawDelivery, envelope: Envelope, outcome: Outcome) -> None:
         if isinstance(outcome, Interrupted):
+            # Lost, stopped or paused: no failure.
+            if outcome.args[0] == "stop":
+                self._settling.leave_open(raw)
+            if outcome.args[0] == "pause":
+                self._settling.hand_back(raw)
             if outcome.args[0] != "timeout":
-                # Lost or stopped: no failure, and not ours to settle.
                 return
             outcome = TimeoutError(f"the handler took longer than {self._timeout:g} s")
         decision = self._settling.decide(raw, outcome)

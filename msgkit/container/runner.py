@@ -116,10 +116,15 @@ class QueueRunner:
             self._at_work[0].is_open = False
         await _to_its_end(self._stop(deadline))
 
+    def hurry(self) -> None:
+        """Wait no longer for handlers while it closes: cancel those that can be."""
+        if self._at_work is not None:
+            self._at_work[0].interrupt_all()
+
     async def _pause_crew(self, deadline: float) -> None:
         async with self._turn:
             if self._at_work is not None:
-                await self._at_work[0].close(deadline)
+                await self._at_work[0].close(deadline, why="pause")
 
     async def _stop(self, deadline: float) -> None:
         async with self._turn:

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 
 from msgkit.clock import Clock, Timer
 from msgkit.dead_letters import dead_copy
 from msgkit.deliveries.answers import Answers
 from msgkit.deliveries.counts import Counts, Observer
 from msgkit.deliveries.lanes import Lanes
+from msgkit.deliveries.telling import tell
 from msgkit.envelope import Envelope, Kind
 from msgkit.policy import Again, Backoff, Decision, GiveUp, decide
 from msgkit.settlement import ACCEPT, Accept, Settlement
@@ -22,8 +22,6 @@ from msgkit.spi import Consumer, Dead, RawDelivery, RawSettlement, Release, Retr
 __all__ = ["Settling", "Terms", "current"]
 
 logger = logging.getLogger("msgkit")
-
-_ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 #: How many consumers may die with a message before it is taken for the cause.
 _MAX_CRASHES = 10
@@ -67,6 +65,7 @@ class Settling:
         self._timers: dict[RawDelivery, Timer] = {}
         self._answers = Answers(self._queue.name, consumer, clock=self._clock, on_end=self._answered)
         self._abandoned: set[RawDelivery] = set()
+        self._left_open: set[RawDelivery] = set()
         self._out_of_lane: set[RawDelivery] = set()
         self._progress: asyncio.Event | None = None
         self._stopped = False
@@ -124,7 +123,7 @@ class Settling:
             self._without_dead_letters(raw, envelope, why)
             return
         self.counts.dead += 1
-        _log(
+        tell(
             logging.ERROR,
             raw,
             self._queue.name,
@@ -149,7 +148,7 @@ class Settling:
             self._once_more(raw, envelope, Again(max(self._policy.limit, 1.0), why.error))
             return
         self.counts.dropped += 1
-        _log(
+        tell(
             logging.ERROR,
             raw,
             self._queue.name,
@@ -165,7 +164,7 @@ class Settling:
     def _once_more(self, raw: RawDelivery, envelope: Envelope, decision: Again) -> None:
         self.counts.retried += 1
         after = decision.after
-        _log(
+        tell(
             logging.WARNING,
             raw,
             self._queue.name,
@@ -273,6 +272,16 @@ class Settling:
             self._timers.pop(raw).cancel()
             self.end(raw, Release())
 
+    def leave_open(self, raw: RawDelivery) -> None:
+        """Hear that nobody is at work on a delivery any more, and that closing is to give it back."""
+        self._left_open.add(raw)
+
+    def hand_back(self, raw: RawDelivery) -> None:
+        """Give a delivery back uncounted, when nobody is at work on it any more; the next of its lane may begin."""
+        if self._lanes.done(raw):
+            self._on_ready()
+        self.release(raw)
+
     def lose(self, scope: object) -> None:
         """Stop settling what the broker has not heard of a scope."""
         self._answers.lose(scope)
@@ -283,8 +292,8 @@ class Settling:
             await self._next_end()
 
     async def finished_by_hand(self) -> None:
-        """Return when nothing is open but what waits for its next attempt."""
-        while len(self.held) > len(self._timers):
+        """Return when nothing is open but what waits for its next attempt, or was left so."""
+        while len(self.held - self._left_open) > len(self._timers):
             await self._next_end()
 
     async def settled(self) -> None:
@@ -326,18 +335,3 @@ def current(raw: RawDelivery) -> Envelope:
     """Return the envelope with the attempt that is counted for it."""
     envelope = raw.envelope
     return envelope if envelope.attempt == raw.attempt else envelope._replace(attempt=raw.attempt)
-
-
-def _log(level: int, raw: RawDelivery, queue: str, what: str, error: BaseException | None) -> None:
-    text = "message %s on %r, attempt %d, %s"
-    logger.log(level, text, raw.envelope.message_id, queue, raw.attempt, what, exc_info=_of_handler(error))
-
-
-def _of_handler(error: BaseException | None) -> _ErrorInfo | None:
-    """Leave out of a traceback what led to the handler: it is the same for every message."""
-    if error is None:
-        return None
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("msgkit."):
-        trace = trace.tb_next
-    return type(error), error, trace or error.__traceback__

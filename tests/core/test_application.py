@@ -28,6 +28,7 @@ from msgkit.errors import (
     UnsupportedCapability,
 )
 from msgkit.spi import BindingOptions, Power
+from msgkit.testing.conformance.leaks import Leaks
 from msgkit_memory import Broker, MemoryBinding
 from tests.core.workshop import Place, at_rest, narrow, refusal_at_start, until
 
@@ -376,6 +377,49 @@ async def test_a_run_that_is_cancelled_stops_in_order(place: Place) -> None:
         await app.template.send(orders, 1)
         await at_rest(app, "billing")
     assert billed == [1]
+    assert not place.broker.clients
+
+
+async def test_whoever_cancels_a_stop_waits_for_no_handler_and_leaves_none_behind(place: Place) -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    @listener(jobs)
+    async def dawdle(_: int) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cancelled.set()
+
+    app = Application([dawdle], settings=place.settings(drain=60))
+    await app.__aenter__()
+    await app.template.send(jobs, 1)
+    await begun.wait()
+    leaks = Leaks()
+    stopping = asyncio.create_task(app.__aexit__(None, None, None))
+    await asyncio.sleep(0.01)
+    assert not cancelled.is_set()
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await stopping
+    assert cancelled.is_set()
+    assert leaks.found() == []
+    assert (place.waiting, list(place.broker.clients)) == (1, [])
+    assert (await app.health())["status"] == "stopped"
+
+
+async def test_a_stop_that_is_cancelled_before_it_began_is_a_stop(place: Place) -> None:
+    leaks = Leaks()
+    for _ in range(20):
+        app = Application([bill, work], settings=place.settings())
+        await app.__aenter__()
+        await app.template.send(jobs, 1)
+        stopping = asyncio.create_task(app.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        stopping.cancel()
+        await asyncio.wait([stopping])
+    assert leaks.found() == []
     assert not place.broker.clients
 
 

@@ -15,6 +15,7 @@ from msgkit import (
     Backoff,
     Batch,
     Delivery,
+    Exchange,
     ListenerOptions,
     Listeners,
     Message,
@@ -444,6 +445,47 @@ async def test_a_handler_that_does_not_is_cancelled_and_its_message_goes_back_un
     assert "'numbers': a handler did not finish within 0.01 s" in caplog.messages
     async with place.template() as template, template.receive(numbers) as (again,):
         assert again.attempt == 1
+
+
+async def test_a_stop_of_what_must_be_cancelled_takes_no_longer_than_that(place: Place) -> None:
+    begun = asyncio.Event()
+
+    @listener(numbers, concurrency=4)
+    async def work(_: int) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    app = Application([work], settings=place.settings(drain=0))
+    await app.__aenter__()
+    await app.template.send_many(numbers, list(range(8)))
+    await begun.wait()
+    start = time.monotonic()
+    await app.__aexit__(None, None, None)
+    assert time.monotonic() - start < 0.09
+    assert place.waiting == 8
+
+
+async def test_what_a_pause_cancelled_in_an_anonymous_queue_comes_again_when_it_is_resumed(place: Place) -> None:
+    news = Exchange("news", int)
+    mine = Queue.anonymous(news.where())
+    begun: list[tuple[int, int]] = []
+    go_on = asyncio.Event()
+
+    @listener(mine, max_in_flight=2)
+    async def read(message: Message[int]) -> None:
+        begun.append((message.payload, message.attempt))
+        await go_on.wait()
+
+    async with Application([read], settings=place.settings(drain=0.01)) as app:
+        await app.template.send_many(news, [1, 2, 3], key="k")
+        await until(lambda: begun)
+        await app.pause(mine)
+        assert begun == [(1, 1)]
+        go_on.set()
+        await app.resume(mine)
+        await until(lambda: len(begun) == 4)
+        await at_rest(app, mine.name)
+    assert sorted(begun) == [(1, 1), (1, 1), (2, 1), (3, 1)]
 
 
 async def test_a_thread_that_does_not_is_left_behind_and_its_message_goes_back(place: Place) -> None:

@@ -43,7 +43,8 @@ async def test_in_a_batch_each_message_can_end_in_its_own_way() -> None:
         written.clear()
         await probed.advance(61)
         assert ["3"] in written
-        assert ["1"] not in written
+        # The warehouse tries all of its batch again; the lake has done with the first.
+        assert [row.payload.id for row in probed.handled(store_some)].count("1") == 1
 
 
 async def test_when_a_batch_raises_each_of_it_is_tried_again() -> None:
