@@ -141,6 +141,13 @@ async def test_what_a_listener_says_goes_before_the_defaults_of_any_group(place:
     assert max(most) == 3
 
 
+async def test_what_a_listener_says_settles_what_groups_disagree_about(place: Place) -> None:
+    group = Listeners(listener(jobs, concurrency=8)(fresh(first)), concurrency=2)
+    other = Listeners(listener(jobs)(fresh(second)), concurrency=3)
+    async with Application([group, other], settings=place.settings()):
+        pass
+
+
 # -- time limits
 
 

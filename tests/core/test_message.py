@@ -4,6 +4,7 @@ from typing import Any, cast
 import pytest
 
 from msgkit import Application, Backoff, Delivery, Exchange, Headers, Message, Retry, listener
+from msgkit.envelope import Envelope, Kind
 from msgkit.errors import ConfigurationError
 from msgkit.message import SendOptions
 from msgkit.testing import probe
@@ -89,6 +90,14 @@ async def test_a_listener_cannot_change_what_others_get_or_what_it_gets_again() 
         await probed.advance(2)
     assert seen == [{"x": "sent"}] * 3
     assert changed == [TypeError] * 5
+
+
+def test_what_was_received_does_not_change_whatever_a_binding_made_its_headers_of() -> None:
+    headers: dict[str, Any] = {"x": 1}
+    message = Message[Order].received(Order(1), Envelope(b"", "jobs", Kind.QUEUE, "m", headers))
+    with pytest.raises(TypeError):
+        cast("dict[str, int]", message.headers)["x"] = 2
+    assert (message.headers, message.options) == ({"x": 1}, {})
 
 
 async def test_a_message_that_was_received_says_when_it_was_sent_and_until_when_it_counts() -> None:
