@@ -15,7 +15,7 @@ from msgkit.brokers import Links, binding_for, register_binding
 from msgkit.clock import SYSTEM
 from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError
 from msgkit.spi import BindingOptions, Capabilities, Event
-from msgkit_memory import MemoryBinding
+from msgkit_memory import Broker, MemoryBinding
 from tests.core.workshop import Place, refusal_at_start
 
 jobs = Queue("jobs", int)
@@ -199,6 +199,24 @@ async def test_links_that_are_closed_connect_no_more(place: Place) -> None:
     with pytest.raises(Closed) as caught:
         await links.get("default")
     assert str(caught.value) == "the connection to broker 'default' is closed"
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+async def test_closing_that_is_cancelled_lets_go_of_every_broker_all_the_same(turns: int, place: Place) -> None:
+    brokers: Any = {"other": {"url": f"{place.url}-other?transient=true"}}
+    links = Links(place.settings(brokers=brokers), SYSTEM)
+    for name in ("default", "other"):
+        await links.get(name)
+    other = Broker.at(f"{place.url}-other")
+    closing = asyncio.create_task(links.close(5))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    # One that was cancelled before it began has closed nothing, and is asked again.
+    await links.close(5)
+    assert not place.broker.clients
+    assert not other.clients
 
 
 async def test_a_broker_that_nobody_chose_is_warned_of(
