@@ -1,0 +1,151 @@
+"""One program of a broker, as a test sees it: where it listens, and what can be done to it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgkit.errors import ConfigurationError, MessagingError
+from msgkit.testing.brokers.programs import Running
+from msgkit.testing.proxy import Address, FaultProxy
+
+__all__ = ["Node", "together"]
+
+T = TypeVar("T")
+
+_PATIENCE = 120.0
+_STOPPING = 60.0
+_LOOK = 0.05
+_TAIL = 4000
+
+
+class Node:
+    """A program that can be stopped, killed and frozen. Each of its faults returns when it is done.
+
+    It belongs to no event loop: what blocks runs in threads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        running: Running,
+        *,
+        address: Address,
+        direct: Address,
+        proxy: FaultProxy | None,
+        answers: Callable[[], bool],
+    ) -> None:
+        self.name = name
+        #: What clients connect to: through the proxy, if there is one.
+        self.address = address
+        #: The same past the proxy.
+        self.direct = direct
+        self._running = running
+        self._proxy = proxy
+        self._answers = answers
+
+    def __repr__(self) -> str:
+        return f"Node({self.name!r}, {self.address})"
+
+    @property
+    def proxy(self) -> FaultProxy:
+        """What stands in front of it.
+
+        :raises ConfigurationError: when nothing does
+        """
+        if self._proxy is None:
+            msg = f"{self.name} has no proxy in front of it: ask for one with proxied=True"
+            raise ConfigurationError(msg)
+        return self._proxy
+
+    async def start(self) -> None:
+        """Start it, on the data that it had; returns when it answers.
+
+        :raises MessagingError: with the end of its log, when it ended or did not answer in time
+        """
+        await asyncio.to_thread(self.start_now)
+
+    async def stop(self) -> None:
+        """Stop it in its orderly way; returns when it has ended.
+
+        :raises TimeoutError: when it did not end; it is killed then
+        """
+        await asyncio.to_thread(self.stop_now)
+
+    async def kill(self) -> None:
+        """End it by SIGKILL; returns when it is gone. `start` brings it back on the same data."""
+        await asyncio.to_thread(self.kill_now)
+
+    async def pause(self) -> None:
+        """Freeze it: connections stay open, new ones are taken, and nothing answers."""
+        await asyncio.to_thread(self.pause_now)
+
+    async def resume(self) -> None:
+        """Let it go on after `pause`."""
+        await asyncio.to_thread(self.resume_now)
+
+    async def is_alive(self) -> bool:
+        """Tell whether it was started and has not ended; what is frozen is alive."""
+        return await asyncio.to_thread(self._running.is_alive)
+
+    async def execute(self, *command: str) -> str:
+        """Run a command where it runs, and return what that printed.
+
+        :raises MessagingError: with what it printed, when it failed
+        """
+        return await asyncio.to_thread(self.execute_now, *command)
+
+    async def log(self) -> str:
+        """Return what it has printed so far."""
+        return await asyncio.to_thread(self._running.log)
+
+    # -- the same without a loop
+
+    def start_now(self) -> None:
+        if not self._running.is_alive():
+            self._running.start()
+        until = time.monotonic() + _PATIENCE
+        while not self._is_up():
+            if not self._running.is_alive():
+                raise MessagingError(self._failed("ended as it was started"))
+            if time.monotonic() > until:
+                raise MessagingError(self._failed(f"did not answer within {_PATIENCE:g} s"))
+            time.sleep(_LOOK)
+
+    def stop_now(self) -> None:
+        self._running.stop(_STOPPING)
+
+    def kill_now(self) -> None:
+        self._running.kill()
+
+    def pause_now(self) -> None:
+        self._running.pause()
+
+    def resume_now(self) -> None:
+        self._running.resume()
+
+    def execute_now(self, *command: str) -> str:
+        return self._running.execute(command)
+
+    def _is_up(self) -> bool:
+        try:
+            return self._answers()
+        except OSError:
+            return False
+
+    def _failed(self, how: str) -> str:
+        tail = self._running.log()[-_TAIL:]
+        return f"{self.name} {how}; the end of its log:\n{tail}"
+
+
+async def together(*works: Callable[[], object]) -> None:
+    """Do several things at once, in threads; returns when all are done.
+
+    :raises ExceptionGroup: of what went wrong, where there is more than one thing to do
+    """
+    if len(works) == 1:
+        await asyncio.to_thread(works[0])
+        return
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(asyncio.to_thread(work))

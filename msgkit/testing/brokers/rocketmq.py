@@ -1,0 +1,199 @@
+"""RocketMQ for tests: a name server, and one broker."""
+
+import shlex
+from collections.abc import Mapping
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from msgkit.errors import ConfigurationError
+from msgkit.testing.brokers.answering import rocketmq_brokers, rocketmq_runs
+from msgkit.testing.brokers.broker import Broker, Layout
+from msgkit.testing.brokers.nodes import Node
+from msgkit.testing.brokers.programs import Host, Program
+from msgkit.testing.brokers.supply import Provider, Supply, contained, external_url, from_jars, java_in
+from msgkit.testing.proxy import Address, FaultProxy
+
+__all__ = ["RocketMQ"]
+
+_PORT = 9876
+_NAMES = "names"
+#: Within the official image, and the one that is built here.
+_IN_IMAGE = "$ROCKETMQ_HOME/lib"
+#: The loopback of a proxied broker: it tells its clients its port, but not where it listens itself.
+_BEHIND = "127.0.0.2"
+#: What the broker opens beside its own port: one for the impatient, and one for replicas.
+_FAST, _REPLICAS = -2, 1
+_OPENED = (
+    "--add-opens=java.base/java.nio=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+    "--add-opens=java.base/java.util=ALL-UNNAMED",
+    "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED",
+    "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+)
+_LOGGING = """\
+<configuration>
+  <appender name="console" class="org.apache.rocketmq.logging.ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%date %-5level %logger{0}: %message%n</pattern></encoder>
+  </appender>
+  <logger name="RocketmqCommon" level="warn"/>
+  <logger name="RocketmqRemoting" level="warn"/>
+  <logger name="RocketmqStats" level="off"/>
+  <logger name="RocketmqTraffic" level="off"/>
+  <logger name="RocketmqWaterMark" level="off"/>
+  <logger name="RocketmqNamesrvWaterMark" level="off"/>
+  <root level="info"><appender-ref ref="console"/></root>
+</configuration>
+"""
+
+
+class RocketMQ(Broker):
+    """RocketMQ. Its node is the broker; the name server has a life of its own."""
+
+    name: ClassVar[str] = "rocketmq"
+    title: ClassVar[str] = "RocketMQ"
+
+    def __init__(
+        self,
+        version: str | None = None,
+        *,
+        provider: Provider | None = None,
+        proxied: bool = False,
+        config: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(version, provider=provider, proxied=proxied, config=config)
+
+    @property
+    def name_server(self) -> Node:
+        """What clients ask where the broker is.
+
+        :raises ConfigurationError: when somebody else runs it
+        """
+        others = self._open_layout.others
+        if not others:
+            msg = "this RocketMQ is somebody else's: its name server is not ours to hurt"
+            raise ConfigurationError(msg)
+        return others[0]
+
+    def _supplied(self, provider: Provider) -> Supply:
+        match provider:
+            case "external":
+                external_url(self.name)
+                return Supply(provider=provider)
+            case "container":
+                return contained(self.name, self._wanted, software=_IN_IMAGE)
+            case "process":
+                return from_jars(self.name, self._wanted)
+
+    async def _found_there(self) -> Layout:
+        if self._proxied:
+            msg = "a RocketMQ that somebody else runs tells its clients its own address: no proxy can stand before it"
+            raise ConfigurationError(msg)
+        url = external_url(self.name)
+        hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+        addresses = [Address(host, int(port or _PORT)) for host, _, port in (each.partition(":") for each in hosts)]
+        return Layout(nodes=(), url=url, addresses=addresses, direct=addresses)
+
+    # -- what runs
+
+    def _lay_out(self, host: Host, supply: Supply) -> Layout:
+        proxy = self._new_proxy() if self._proxied else None
+        names = self._names(host, supply, proxy)
+        broker = self._broker(host, supply, proxy, names)
+        return Layout(
+            nodes=[broker],
+            others=[names],
+            url=f"rocketmq://{names.address}",
+            addresses=[names.address],
+            direct=[names.direct],
+        )
+
+    def _names(self, host: Host, supply: Supply, proxy: FaultProxy | None) -> Node:
+        direct = Address(host.address, host.reserve())
+        lines = {"listenPort": str(direct.port), "bindAddress": host.bind}
+        program = Program(
+            name=_NAMES,
+            script=_script(host, supply, "-Xmx256m", "org.apache.rocketmq.namesrv.NamesrvStartup -c names.conf"),
+            files={"logging.xml": _LOGGING, "names.conf": _properties(lines)},
+            ports={direct.port: direct.port},
+        )
+        # Before any that depends on it: it has to be there to be found by its name.
+        host.name_of(_NAMES)
+        return Node(
+            program.name,
+            host.add(program),
+            address=self._door(proxy, direct, host.reserve()) if proxy else direct,
+            direct=direct,
+            proxy=proxy,
+            answers=lambda: bool(rocketmq_brokers(direct)),
+        )
+
+    def _broker(self, host: Host, supply: Supply, proxy: FaultProxy | None, names: Node) -> Node:
+        # The names tell clients the port that it listens on, so that the proxy has to have the same.
+        address = Address(host.address, host.reserve(_FAST, _REPLICAS))
+        bind, direct = host.bind, address
+        if proxy is not None and supply.provider == "process":
+            bind, direct = _BEHIND, Address(_BEHIND, address.port)
+        elif proxy is not None:
+            direct = Address(host.address, host.reserve())
+        lines = {
+            "brokerClusterName": "DefaultCluster",
+            "brokerName": "broker-a",
+            "brokerId": "0",
+            "namesrvAddr": f"{host.name_of(_NAMES)}:{names.direct.port}",
+            "brokerIP1": address.host,
+            "listenPort": str(address.port),
+            "bindAddress": bind,
+            "haListenPort": str(address.port + _REPLICAS),
+            "storePathRootDir": f"{host.home}/store",
+            "enablePropertyFilter": "true",
+            # A topic that nobody declared is a mistake.
+            "autoCreateTopicEnable": "false",
+            # What it has confirmed is to be there after it was killed.
+            "flushDiskType": "SYNC_FLUSH",
+            "mappedFileSizeCommitLog": str(64 * 1024 * 1024),
+            **self._config,
+        }
+        program = Program(
+            name=f"{self.name}-1",
+            script=_script(
+                host,
+                supply,
+                "-Xmx1g -XX:MaxDirectMemorySize=512m",
+                # A disk that is nearly full, as those of developers are, is none of a test's business.
+                "-Drocketmq.broker.diskSpaceWarningLevelRatio=0.99",
+                "org.apache.rocketmq.broker.BrokerStartup -c broker.conf",
+            ),
+            files={"logging.xml": _LOGGING, "broker.conf": _properties(lines)},
+            ports={address.port: direct.port},
+        )
+        if proxy is not None:
+            self._door(proxy, direct, address.port)
+        return Node(
+            program.name,
+            host.add(program),
+            address=address,
+            direct=direct,
+            proxy=proxy,
+            answers=lambda: str(address) in rocketmq_brokers(names.direct) and rocketmq_runs(direct),
+        )
+
+
+def _script(host: Host, supply: Supply, *arguments: str) -> str:
+    # The home of the image is told apart from that of the program, where its store and its logs go.
+    options = (
+        "-XX:+UseSerialGC",
+        f"-Duser.home={host.home}",
+        f"-Drmq.logback.configurationFile={host.home}/logging.xml",
+    )
+    return "\n".join(
+        [
+            f'libraries="{supply.software}/*"',
+            f"export ROCKETMQ_HOME={host.home} JDK_JAVA_OPTIONS={shlex.quote(' '.join(_OPENED))}",
+            f'exec {java_in(supply)} {" ".join(options)} -cp "$libraries" {" ".join(arguments)}',
+        ]
+    )
+
+
+def _properties(lines: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
