@@ -1,0 +1,19 @@
+"""Telling whoever waits what is going on, line by line."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from time import perf_counter
+
+__all__ = ["Say", "timed"]
+
+#: Takes one line of progress.
+Say = Callable[[str], None]
+
+
+@contextmanager
+def timed(say: Say, what: str) -> Generator[None]:
+    """Say that something begins, and how many seconds it took once it is done."""
+    say(f"{what} ...")
+    began = perf_counter()
+    yield
+    say(f"{what}: done in {perf_counter() - began:.1f} s")
