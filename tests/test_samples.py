@@ -17,6 +17,7 @@ from samples.web.app import api, packing
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
 ENVIRONMENT = {"MSGKIT_URL": "memory://", **os.environ}
+TESTED = "memory" if ENVIRONMENT["MSGKIT_URL"].startswith("memory:") else ENVIRONMENT["MSGKIT_URL"]
 PATIENCE = 20.0
 
 
@@ -56,9 +57,24 @@ def test_the_story_of_the_shop_ends_well() -> None:
     assert ran.stdout.isascii()
 
 
+def test_the_integration_tests_pass() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "samples/integration_tests", "--msgkit-brokers", TESTED],
+        cwd=ROOT,
+        env={name: value for name, value in ENVIRONMENT.items() if not name.startswith("PYTEST_")},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stdout
+    # Nothing can be done to a broker that others run.
+    assert "5 passed, 1 skipped" in ran.stdout
+
+
 def test_every_sample_has_a_page_and_is_run_here() -> None:
-    samples = {main.parent.name for main in SAMPLES.glob("*/__main__.py")}
-    assert samples == {"quickstart", "orders", "dependency_injection", "web", "shelf"}
+    samples = {init.parent.name for init in SAMPLES.glob("*/__init__.py")}
+    assert samples == {"quickstart", "orders", "dependency_injection", "integration_tests", "web", "shelf"}
     assert all((SAMPLES / sample / "README.md").is_file() for sample in samples)
 
 
