@@ -66,6 +66,8 @@ class Broker(ABC):
         if nodes not in {1, 3}:
             msg = f"a broker has 1 node, or 3 as a cluster, not {nodes}"
             raise ConfigurationError(msg)
+        #: What its folder, its containers (label `msgkit.instance`) and its keeper are called.
+        self.instance = f"{self.name}-{secrets.token_hex(4)}"
         self._wanted = version
         self._provider: Provider | None = provider
         self._size = nodes
@@ -192,7 +194,7 @@ class Broker(ABC):
             self._provider = "process"
         self._supply = self._find()
         if self._supply.host is not None:
-            self._host = self._supply.host(f"{self.name}-{secrets.token_hex(4)}")
+            self._host = self._supply.host(self.instance)
 
     def _find(self) -> Supply:
         lacking: list[str] = []

@@ -104,8 +104,7 @@ def _install(names: Sequence[str], provider: str | None, recipes: Path | None, *
     with _ended_by_sigterm():
         outcomes = install(wanted, recipes, _progress)
     _tell("")
-    for wish, outcome in outcomes.items():
-        _tell_outcome(f"{_named(wish.name, wish.version):<15} {wish.provider:<9}", outcome)
+    _tell_outcomes({f"{_named(wish.name, wish.version):<15} {wish.provider:<9}": how for wish, how in outcomes.items()})
     used = disk_used(cache()) / 1e6
     _tell(f"\n{perf_counter() - began:.1f} s; the cache in {cache()} takes {used:.0f} MB")
     return 1 if any(isinstance(outcome, Trouble) for outcome in outcomes.values()) else 0
@@ -165,27 +164,27 @@ async def _run(broker: Broker) -> None:
 
 
 def _status() -> int:
-    from msgkit.testing.brokers.install.readiness import PROVIDERS, served  # noqa: PLC0415 -- needs an extra
+    from msgkit.testing.brokers.install.readiness import PROVIDERS, served_or_not  # noqa: PLC0415 -- needs an extra
 
-    for name in _BROKERS:
-        for provider in PROVIDERS:
-            try:
-                outcome: str | Trouble = served(name, provider)
-            except Trouble as trouble:
-                outcome = trouble
-            _tell_outcome(f"{_named(name):<9} {provider:<9}", outcome)
+    _tell_outcomes({f"{_named(name):<9} {by:<9}": served_or_not(name, by) for name in _BROKERS for by in PROVIDERS})
     return 0
 
 
 # -- telling
 
 
-def _tell_outcome(what: str, outcome: object) -> None:
-    if not isinstance(outcome, Trouble):
-        _tell(f"{what}  yes  {outcome}")
-        return
-    _tell(f"{what}  no   {outcome.why}")
-    _tell(f"{'':{len(what)}}       -> {outcome.mend}")
+def _tell_outcomes(outcomes: Mapping[str, str | Trouble]) -> None:
+    told: set[str] = set()
+    for what, outcome in outcomes.items():
+        match outcome:
+            case Trouble() if str(outcome) in told:
+                _tell(f"{what}  no   for the same reason")
+            case Trouble(why=why, mend=mend):
+                _tell(f"{what}  no   {why}")
+                _tell(f"{'':{len(what)}}       -> {mend}")
+            case _:
+                _tell(f"{what}  yes  {outcome}")
+        told.add(str(outcome))
 
 
 def _progress(line: str) -> None:

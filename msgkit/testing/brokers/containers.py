@@ -28,6 +28,7 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104 -- within a container, or where the engine i
 _PATIENCE = 30.0
 _LOOK = 0.05
 _KILLED = 137
+_RUNNING, _PAUSED = "running", "paused"
 _ryuk = threading.Lock()
 
 
@@ -133,15 +134,17 @@ class _Container(Running):
         self._container.wait(timeout=_PATIENCE)
 
     def pause(self) -> None:
-        self._container.pause()
-        self._wait_for("paused")
+        if self._status() == _RUNNING:
+            self._container.pause()
+            self._wait_for(_PAUSED)
 
     def resume(self) -> None:
-        self._container.unpause()
-        self._wait_for("running")
+        if self._status() == _PAUSED:
+            self._container.unpause()
+            self._wait_for(_RUNNING)
 
     def is_alive(self) -> bool:
-        return self._started is not None and self._status() in {"running", "paused"}
+        return self._started is not None and self._status() in {_RUNNING, _PAUSED}
 
     def execute(self, command: Sequence[str]) -> str:
         done = self._container.exec_run(list(command), demux=True)

@@ -93,6 +93,8 @@ class _Keeper:
                 for pid in pids if order["all"] else pids[:1]:
                     with suppress(ProcessLookupError):
                         os.kill(pid, order["signal"])
+                if order["signal"] == signal.SIGSTOP:
+                    _wait_until_stopped(pids)
             case "containers":
                 self._containers = True
             case _:
@@ -129,6 +131,20 @@ def _start(order: dict[str, Any]) -> _Process:
         ).pid
     # It may have ended already, but was not reaped yet.
     return next(each for each in _processes(dead=True) if each.pid == pid)
+
+
+def _wait_until_stopped(pids: list[int]) -> None:
+    """Return when no thread runs any more: a signal is only on its way when `kill` returns."""
+    for pid in pids:
+        while any(state not in "TtZX" for state in _threads(pid)):
+            time.sleep(0.001)
+
+
+def _threads(pid: int) -> Iterator[str]:
+    """Yield the state of each thread of a process."""
+    with suppress(OSError):
+        for thread in (_PROC / str(pid) / "task").iterdir():
+            yield (thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
 
 
 def _reap() -> None:

@@ -1,0 +1,108 @@
+import asyncio
+import os
+import sys
+import threading
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import pytest
+
+from msgkit.testing.brokers import Broker, Provider
+from tests.brokers.conftest import KINDS, PROVIDERS, started
+from tests.brokers.traces import gone, traces
+
+pytestmark = pytest.mark.broker
+
+OWNER = Path(__file__).with_name("owner.py")
+ROOT = Path(__file__).parent.parent.parent
+#: How often a broker comes and goes. Fifty times is for those who have half an hour.
+ROUNDS = int(os.environ.get("MSGKIT_TEST_ROUNDS", "2"))
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+each_provider = pytest.mark.parametrize("provider", PROVIDERS)
+
+
+async def owner(kind: type[Broker], provider: Provider) -> tuple[Process, str]:
+    """Start a process that has a broker, and return it with the name of the instance."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, OWNER, kind.name, provider, stdout=PIPE, env=environment
+    )
+    return process, await word(process)
+
+
+async def word(process: Process) -> str:
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), 120)
+    assert line, "the owner ended"
+    return line.decode().strip()
+
+
+@each_kind
+@each_provider
+async def test_nothing_is_left_a_minute_after_its_process_was_killed(kind: type[Broker], provider: Provider) -> None:
+    process, instance = await owner(kind, provider)
+    assert await word(process) == "started"
+    assert traces(instance, provider)
+    process.kill()
+    await process.wait()
+    await gone(instance, provider, within=60)
+
+
+@each_kind
+@each_provider
+@pytest.mark.parametrize("after", [0.1, 0.5, 1.5])
+async def test_nothing_is_left_when_its_process_was_killed_while_it_started(
+    kind: type[Broker], provider: Provider, after: float
+) -> None:
+    process, instance = await owner(kind, provider)
+    # However far it has come by then: each moment is one in which people press Ctrl-C twice.
+    await asyncio.sleep(after)
+    process.kill()
+    await process.wait()
+    await gone(instance, provider, within=60)
+
+
+@each_kind
+@each_provider
+async def test_nothing_is_left_when_a_start_is_cancelled(kind: type[Broker], provider: Provider) -> None:
+    broker = kind(provider=provider)
+
+    async def start() -> None:
+        async with started(broker):
+            pass
+
+    starting = asyncio.create_task(start())
+    await asyncio.wait([starting], timeout=0.7)
+    starting.cancel()
+    await asyncio.wait([starting])
+    await gone(broker.instance, provider, within=10)
+
+
+@each_kind
+@each_provider
+async def test_starts_and_stops_leave_nothing(kind: type[Broker], provider: Provider) -> None:
+    async with started(kind(provider=provider)):
+        pass
+    before = (_open_files(), threading.active_count())
+    for _ in range(ROUNDS):
+        broker = kind(provider=provider, proxied=True)
+        async with started(broker):
+            ports = [address.port for address in (*broker.addresses, *broker.direct)]
+        assert traces(broker.instance, provider) == []
+        for port in ports:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+    assert (_open_files(), threading.active_count()) == before
+
+
+@each_kind
+async def test_several_run_at_once_and_know_nothing_of_each_other(kind: type[Broker]) -> None:
+    async with started(kind(provider="process")) as one, started(kind(provider="process")) as other:
+        assert set(one.addresses).isdisjoint(other.addresses)
+        await one.kill()
+        assert all([await node.is_alive() for node in other.nodes])
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
