@@ -114,12 +114,16 @@ class _Container(Running):
         self._started: Container | None = None
 
     def start(self) -> None:
-        if self._started is None:
-            with _without_ryuk():
-                self._made.start()
-            self._started = self._made.get_wrapped_container()
-        else:
-            self._started.start()
+        try:
+            if self._started is None:
+                with _without_ryuk():
+                    self._made.start()
+                self._started = self._made.get_wrapped_container()
+            else:
+                self._started.start()
+        except APIError as error:
+            msg = f"the container engine could not start {self._program.name}: {error.explanation}"
+            raise MessagingError(msg) from error
 
     def stop(self, within: float) -> None:
         container = self._container

@@ -17,6 +17,7 @@ __all__ = ["RocketMQ"]
 
 _PORT = 9876
 _NAMES = "names"
+_ADMIN = "org.apache.rocketmq.tools.command.MQAdminStartup"
 #: Within the official image, and the one that is built here.
 _IN_IMAGE = "$ROCKETMQ_HOME/lib"
 #: The loopback of a proxied broker: it tells its clients its port, but not where it listens itself.
@@ -62,6 +63,8 @@ class RocketMQ(Broker):
         config: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(version, provider=provider, proxied=proxied, config=config)
+        #: The name server, as the broker sees it.
+        self._names_at = ""
 
     @property
     def name_server(self) -> Node:
@@ -74,6 +77,18 @@ class RocketMQ(Broker):
             msg = "this RocketMQ is somebody else's: its name server is not ours to hurt"
             raise ConfigurationError(msg)
         return others[0]
+
+    async def admin(self, *arguments: str) -> str:
+        """Run `mqadmin`, which is of RocketMQ's own Java client, and return what it printed.
+
+        :raises MessagingError: with what it printed, when it failed
+        """
+        tool = (
+            f'exec {java_in(self._open_supply)} -cp "$libraries" {_ADMIN} {shlex.join(arguments)} -n {self._names_at}'
+        )
+        return await self.nodes[0].execute("sh", "-c", f"{_libraries(self._open_supply)}\n{tool}")
+
+    # -- where it comes from
 
     def _supplied(self, provider: Provider) -> Supply:
         match provider:
@@ -100,6 +115,7 @@ class RocketMQ(Broker):
         proxy = self._new_proxy() if self._proxied else None
         names = self._names(host, supply, proxy)
         broker = self._broker(host, supply, proxy, names)
+        self._names_at = f"{host.name_of(_NAMES)}:{names.direct.port}"
         return Layout(
             nodes=[broker],
             others=[names],
@@ -188,11 +204,15 @@ def _script(host: Host, supply: Supply, *arguments: str) -> str:
     )
     return "\n".join(
         [
-            f'libraries="{supply.software}/*"',
+            _libraries(supply),
             f"export ROCKETMQ_HOME={host.home} JDK_JAVA_OPTIONS={shlex.quote(' '.join(_OPENED))}",
             f'exec {java_in(supply)} {" ".join(options)} -cp "$libraries" {" ".join(arguments)}',
         ]
     )
+
+
+def _libraries(supply: Supply) -> str:
+    return f'libraries="{supply.software}/*"'
 
 
 def _properties(lines: Mapping[str, str]) -> str:

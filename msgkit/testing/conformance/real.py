@@ -1,0 +1,87 @@
+"""The harness of a real broker: hurt by its own means, and by the proxy before it."""
+
+from types import TracebackType
+from typing import Self
+
+from msgkit.errors import ConfigurationError
+from msgkit.testing.brokers import Broker
+from msgkit.testing.conformance.harness import Harness
+from msgkit.testing.proxy import Direction, FaultProxy
+
+__all__ = ["BrokerHarness"]
+
+
+class BrokerHarness(Harness):
+    """What a binding of a broker out there is checked with.
+
+    The broker is one that runs already, with a proxy before it: starting one takes seconds, so that
+    many checks share it, each with names of its own. What only one kind of broker can do, such as
+    refusing a send, is added by a class of the binding's tests.
+
+    :raises ConfigurationError: when there is no proxy before the broker
+    """
+
+    # An answer takes milliseconds, a reconnect seconds, and another test may be starting a broker.
+    patience = 30.0
+    silence = 0.6
+    tolerance = 0.25
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        if not self._proxies():
+            msg = f"{broker!r} has no proxy before it: make it with proxied=True"
+            raise ConfigurationError(msg)
+
+    def _proxies(self) -> list[FaultProxy]:
+        nodes = self.broker.nodes
+        return list(dict.fromkeys(node.proxy for node in nodes)) if nodes else [self.broker.proxy]
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.heal()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    @property
+    def url(self) -> str:
+        return self.broker.url
+
+    async def heal(self) -> None:
+        for proxy in self._proxies():
+            await proxy.heal()
+        if self.broker.nodes:
+            await self.broker.resume()
+            await self.broker.start()
+
+    async def cut_connections(self) -> None:
+        for proxy in self._proxies():
+            await proxy.cut()
+
+    async def stop(self) -> None:
+        await self.broker.stop()
+
+    async def start(self) -> None:
+        await self.broker.start()
+
+    async def kill(self) -> None:
+        await self.broker.kill()
+
+    async def pause(self) -> None:
+        await self.broker.pause()
+
+    async def resume(self) -> None:
+        await self.broker.resume()
+
+    async def lose_confirm(self, *, stored: bool) -> None:
+        # The next byte of a confirm is the last of its connection; or that of a message is.
+        for proxy in self._proxies():
+            await proxy.cut_after(0, Direction.DOWN if stored else Direction.UP)
+
+    async def slow(self, seconds: float) -> None:
+        for proxy in self._proxies():
+            await proxy.delay(seconds, Direction.DOWN)
