@@ -38,7 +38,7 @@ class Distribution:
         )
 
 
-DISTRIBUTIONS: Mapping[str, Distribution] = {
+DISTRIBUTIONS: dict[str, Distribution] = {
     "kafka": Distribution(
         title="Kafka",
         group="org.apache.kafka",
@@ -78,15 +78,6 @@ _POM = """\
   <packaging>pom</packaging>
   <dependencies>{dependencies}
   </dependencies>
-  <build>
-    <plugins>
-      <plugin>
-        <groupId>org.apache.maven.plugins</groupId>
-        <artifactId>maven-dependency-plugin</artifactId>
-        <version>3.8.1</version>
-      </plugin>
-    </plugins>
-  </build>
 </project>
 """
 

@@ -1,13 +1,17 @@
 """A container engine: the one that answers, or else Debian's own, installed and started."""
 
 import os
+import signal
+import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
+from docker.context import ContextAPI
 from docker.errors import DockerException
 
 from msgkit.testing.brokers.cache import cache
@@ -24,6 +28,10 @@ PACKAGES = ("docker.io", "iptables")
 _ANSWER = 5
 _START = 60.0
 _LOOK = 0.1
+#: The last of the three that every program has open.
+_STANDARD = 2
+#: Where this machine's own engine is.
+_OWN = {"unix:///var/run/docker.sock", "unix:///run/docker.sock"}
 #: What a second dockerd says.
 _TAKEN = ("pid file found", "is still running")
 #: What a kernel says that cannot do what iptables asks of it.
@@ -53,15 +61,17 @@ class Daemon:
 
 @contextmanager
 def connected(host: str | None = None, *, within: float = _ANSWER) -> Generator[docker.DockerClient]:
-    """Talk to the engine that the environment names, or to the one at `host`.
+    """Talk to the engine at `host`, or to the one that the environment names.
 
     :raises Trouble: when none answers
     """
-    environment = {**os.environ, "DOCKER_HOST": host} if host else None
+    where = host or _named()
     try:
-        client = docker.from_env(timeout=round(within), environment=environment)
-    except DockerException as error:
-        raise _unanswered(error) from error
+        # The client would leave its socket open where nobody listens.
+        _reach(where)
+        client = docker.from_env(timeout=round(within), environment={**os.environ, "DOCKER_HOST": where})
+    except (DockerException, OSError) as error:
+        raise _unanswered(where, error) from error
     try:
         yield client
     finally:
@@ -77,10 +87,10 @@ def answer(host: str | None = None) -> str | None:
         return None
 
 
-def trouble() -> Trouble | None:
+def trouble(host: str | None = None) -> Trouble | None:
     """Say why no container can be had here, if so."""
     try:
-        with connected():
+        with connected(host):
             return None
     except Trouble as trouble:
         return trouble
@@ -92,28 +102,33 @@ def ensure(say: Say, daemon: Daemon | None = None) -> None:
     :raises Trouble: when that cannot be done, or fails
     """
     host = daemon.host if daemon else None
-    if (found := answer(host)) is None:
-        _provide(daemon or _startable(), say)
-        found = answer(host)
-    if found is None:
-        raise Trouble(
-            "an engine was started, but the Docker context in use is another", mend="docker context use default"
-        )
-    say(f"a container engine answers: {found}")
+    if (lacking := trouble(host)) is not None:
+        # One that the environment names is somebody else's to start.
+        if obstacle() is not None or (host or _named()) not in _OWN | {host}:
+            raise lacking
+        _provide(daemon or Daemon(), say)
+    say(f"a container engine answers: {answer(host)}")
 
 
-def _startable() -> Daemon:
-    """Return this machine's engine, unless the environment names another, which is somebody else's to start."""
-    daemon = Daemon()
-    if os.environ.get("DOCKER_HOST", daemon.host) not in {daemon.host, daemon.host.replace("/var/run/", "/run/")}:
-        raise Trouble("the engine that DOCKER_HOST names does not answer", mend="start it, or unset DOCKER_HOST")
-    return daemon
+def _named() -> str:
+    """Return where the environment, or else the configuration of Docker, has its engine."""
+    if named := os.environ.get("DOCKER_HOST"):
+        return named
+    # There is none of a name that is not known, which the stub does not tell.
+    context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
+    return str(getattr(context, "Host", None) or Daemon().host)
+
+
+def _reach(host: str) -> None:
+    parts = urlsplit(host)
+    if parts.scheme in {"unix", "http+unix"}:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(_ANSWER)
+            door.connect(parts.path)
 
 
 def _provide(daemon: Daemon, say: Say) -> None:
     require(PACKAGES, say)
-    if (why := obstacle()) is not None:
-        raise Trouble(f"no container engine answers; {why}, or start one", mend="sudo systemctl start docker")
     with locked("engine", say):
         # Another process may have been faster.
         if answer(daemon.host) is None:
@@ -153,6 +168,7 @@ def _launch(daemon: Daemon, log: Path, more: tuple[str, ...]) -> None:
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
+            *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
         ],
         setsid=True,
     )
@@ -160,14 +176,24 @@ def _launch(daemon: Daemon, log: Path, more: tuple[str, ...]) -> None:
     _wait(daemon, pid=pid, log=log)
 
 
+def _inherited() -> Iterator[int]:
+    """Yield what a child would hold open as long as it lives: the pipes of those who wait for this process to end."""
+    for number in (int(path.name) for path in Path("/proc/self/fd").iterdir()):
+        with suppress(OSError):
+            if number > _STANDARD and os.get_inheritable(number):
+                yield number
+
+
 def _forget_the_dead(file: Path, name: str) -> None:
     """Remove a file that tells of a process which has ended, and whose number may be another's by now."""
     try:
-        pid = int(file.read_text())
-    except (FileNotFoundError, ValueError):
+        number = file.read_text().strip()
+    except FileNotFoundError:
         return
     with suppress(FileNotFoundError):
-        if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+        found, _, state = Path(f"/proc/{number}/stat").read_text().partition("(")[2].rpartition(")")
+        # Not every first process of a machine buries the dead.
+        if found == name and state.split()[0] != "Z":
             return
     file.unlink(missing_ok=True)
 
@@ -181,6 +207,8 @@ def _wait(daemon: Daemon, *, pid: int | None, log: Path | None) -> None:
             # Somebody else's is starting.
             pid = None
         if time.monotonic() > until:
+            if pid is not None:
+                os.kill(pid, signal.SIGTERM)
             raise _failed(f"the engine did not answer within {_START:g} s", log)
         time.sleep(_LOOK)
 
@@ -191,9 +219,12 @@ def _failed(what: str, log: Path | None) -> Trouble:
     return Trouble(f"{what}:\n{tail(log.read_bytes())}", mend=f"see {log}")
 
 
-def _unanswered(error: DockerException) -> Trouble:
-    if "PermissionError" in str(error):
+def _unanswered(host: str, error: Exception) -> Trouble:
+    if isinstance(error, PermissionError):
         mend = "sudo usermod -aG docker $USER, and log in anew"
         return Trouble("a container engine is there, but this user may not use it", mend=mend)
+    if host not in _OWN:
+        mend = "start it, or unset DOCKER_HOST and say `docker context use default`"
+        return Trouble(f"the container engine at {host} does not answer", mend=mend)
     mend = "start one, or as root: python -m msgkit.testing.brokers install --provider container"
     return Trouble("no container engine answers", mend=mend)

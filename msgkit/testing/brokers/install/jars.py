@@ -18,6 +18,7 @@ __all__ = ["download", "fetch", "find", "verify", "versions"]
 
 #: Stands in each folder of the cache: the size and the pin of each jar that was found right.
 _COMPLETE = "complete"
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
 def versions(name: str) -> tuple[str, ...]:
@@ -80,9 +81,9 @@ def download(distribution: Distribution, version: str, folder: Path, *options: s
     pom, jars = folder / "pom.xml", folder / "jars"
     folder.mkdir(parents=True)
     pom.write_text(distribution.pom(version))
-    goal = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={jars}")
+    goal = (_COPY, "-DincludeScope=runtime", f"-DoutputDirectory={jars}")
     mend = "see that mvn reaches its repositories; a mirror can be named in its settings.xml"
-    run(maven, "-q", "-B", "-Dstyle.color=never", *options, "-f", pom, *goal, mend=mend)
+    run(maven, "-q", "-B", *options, "-f", pom, *goal, mend=mend)
     return jars
 
 

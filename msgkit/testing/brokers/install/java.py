@@ -12,6 +12,7 @@ from msgkit.testing.brokers.install.trouble import Trouble
 __all__ = ["OLDEST_JAVA", "java"]
 
 OLDEST_JAVA = 17
+_INSTALLED = Path("/usr/lib/jvm")
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
@@ -25,7 +26,7 @@ def _candidates() -> Iterator[Path]:
         yield Path(home) / "bin" / "java"
     if (found := program("java")) is not None:
         yield found
-    yield from sorted(Path("/usr/lib/jvm").glob("*/bin/java"), reverse=True)
+    yield from sorted(_INSTALLED.glob("*/bin/java"), reverse=True)
 
 
 @cache

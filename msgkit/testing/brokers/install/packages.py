@@ -54,7 +54,11 @@ def obstacle() -> str | None:
 
 
 def installing(packages: Sequence[str]) -> str:
-    """Return the command that installs packages, for a person."""
+    """Tell a person how to install packages."""
+    if program("apt-get") is None:
+        return (
+            f"install {', '.join(_PROGRAMS.get(package, 'java') for package in packages)}, so that the PATH leads there"
+        )
     return f"sudo apt-get install --no-install-recommends {shlex.join(packages)}"
 
 
@@ -77,7 +81,7 @@ def require(packages: Sequence[str], say: Say) -> None:
 
 def install(packages: Sequence[str], say: Say) -> None:
     mend = installing(packages)
-    with services_left_alone(), timed(say, f"apt-get install {' '.join(packages)}"):
+    with services_left_alone(POLICY), timed(say, f"apt-get install {' '.join(packages)}"):
         # Ends what an earlier installation left when it was ended in the middle.
         run("dpkg", "--configure", "-a", "--force-confdef", "--force-confold", env=_ENV, mend="dpkg --configure -a")
         trouble = update()
@@ -98,7 +102,7 @@ def update() -> str:
 
 
 @contextmanager
-def services_left_alone(policy: Path = POLICY) -> Generator[None]:
+def services_left_alone(policy: Path) -> Generator[None]:
     """Have no package start its service meanwhile. A policy of somebody else's is left as it is."""
     if policy.exists() and _OURS not in policy.read_text():
         yield

@@ -1,7 +1,6 @@
 """Which broker can be had by which provider, as things are: nothing is installed or started to find out."""
 
 import os
-from collections.abc import Mapping
 
 from msgkit.testing.brokers.install import jars
 from msgkit.testing.brokers.install.engine import trouble
@@ -12,9 +11,8 @@ from msgkit.testing.brokers.install.recipes import candidates
 from msgkit.testing.brokers.install.running import program
 from msgkit.testing.brokers.install.trouble import Trouble
 
-__all__ = ["PROVIDERS", "TITLES", "served"]
+__all__ = ["PROVIDERS", "served", "served_or_not"]
 
-TITLES: Mapping[str, str] = {"rabbitmq": "RabbitMQ", "kafka": "Kafka", "rocketmq": "RocketMQ"}
 PROVIDERS = ("external", "container", "process")
 
 
@@ -30,6 +28,14 @@ def served(name: str, provider: str, version: str | None = None) -> str:
             return _container(name, version)
         case _:
             return _process(name, version)
+
+
+def served_or_not(name: str, provider: str, version: str | None = None) -> str | Trouble:
+    """Return what a provider would serve a broker with, or why it cannot."""
+    try:
+        return served(name, provider, version)
+    except Trouble as trouble:
+        return trouble
 
 
 def _external(name: str) -> str:

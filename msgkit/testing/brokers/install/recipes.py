@@ -59,7 +59,7 @@ def _from_jars(name: str) -> tuple[Recipe, ...]:
 
 
 #: By broker, the default first.
-RECIPES: Mapping[str, tuple[Recipe, ...]] = {
+RECIPES: dict[str, tuple[Recipe, ...]] = {
     "rabbitmq": (_debian("4.0", suite="trixie"), _debian("4.3", suite="sid")),
     "kafka": _from_jars("kafka"),
     "rocketmq": _from_jars("rocketmq"),

@@ -1,6 +1,7 @@
 """Running programs of this machine, quietly as long as they work."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ __all__ = ["program", "run", "search_path", "tail"]
 # Where a user's own PATH may not lead.
 _SYSTEM = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _TAIL = 25
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def program(name: str) -> Path | None:
@@ -53,5 +55,5 @@ def search_path() -> str:
 
 def tail(printed: bytes | None) -> str:
     """Return the last lines of what a program printed, indented."""
-    lines = (printed or b"").decode(errors="replace").strip().splitlines()
+    lines = _COLOUR.sub("", (printed or b"").decode(errors="replace")).strip().splitlines()
     return "\n".join(f"    {line}" for line in lines[-_TAIL:])

@@ -12,8 +12,12 @@ Say = Callable[[str], None]
 
 @contextmanager
 def timed(say: Say, what: str) -> Generator[None]:
-    """Say that something begins, and how many seconds it took once it is done."""
+    """Say that something begins, and how it ended after how many seconds."""
     say(f"{what} ...")
     began = perf_counter()
-    yield
-    say(f"{what}: done in {perf_counter() - began:.1f} s")
+    ended = "failed after"
+    try:
+        yield
+        ended = "done in"
+    finally:
+        say(f"{what}: {ended} {perf_counter() - began:.1f} s")
