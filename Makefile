@@ -11,6 +11,8 @@ EXTRAS := di,testing,bench,dev
 CODE := $(wildcard msgkit bindings converters tests samples benchmarks tools)
 # Most tests wait for something most of their time, so a few more run at once than there are processors.
 WORKERS := 3
+# Tests of one broker stay with one worker, which starts it once.
+SHARED := -n $(WORKERS) --dist loadgroup
 # More for pytest or for the benchmarks: make test ARGS="-k settlement"
 ARGS :=
 
@@ -20,7 +22,7 @@ PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --cons
 INSTALL = $(PIP) hatchling && $(PIP) --no-build-isolation --editable
 DECLARED := pyproject.toml constraints.txt tools/venv
 
-.PHONY: help demo test check lint types layers honest format bench lock clean
+.PHONY: help demo test brokers check lint types layers honest format bench lock clean
 
 help: ## list the chores
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -28,8 +30,8 @@ help: ## list the chores
 demo: $(VENV)/.package ## a service with its orders, on the embedded broker
 	@MSGKIT_URL=memory:// $(PY) -m samples.orders
 
-test: $(VENV)/.suite ## all tests; ALL_PYTHONS=1: the embedded part on each Python found, too
-	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+test: brokers ## all tests; ALL_PYTHONS=1: the embedded part on each Python found, too
+	@$(PY) -m pytest $(SHARED) $(ARGS)
 ifeq ($(ALL_PYTHONS),1)
 	@here=$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	for version in $$(tools/venv --list); do \
@@ -39,7 +41,10 @@ endif
 
 embedded-%: .venv-%/.suite
 	@echo "the embedded part on Python $*"
-	@.venv-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal -m "not broker and not slow" $(ARGS)
+	@.venv-$*/bin/python -m pytest $(SHARED) -m "not broker and not slow" $(ARGS)
+
+brokers: $(VENV)/.suite ## what real brokers need: packages, jars, a container engine, images; tests skip what is missing
+	@$(PY) -m msgkit.testing.brokers install || echo "tests of what could not be had are skipped, and say so"
 
 check: lint types layers honest ## the gate: style, types, layers, what is public, the docs' blocks
 

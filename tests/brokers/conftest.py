@@ -1,7 +1,7 @@
 """Real brokers for these tests: each kind from each provider, started once and hurt by many."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,7 +14,7 @@ PROVIDERS: tuple[Provider, ...] = ("container", "process")
 
 
 @asynccontextmanager
-async def started(broker: Broker) -> AsyncIterator[Broker]:
+async def started(broker: Broker) -> AsyncGenerator[Broker]:
     """Start a broker, or skip the test where it cannot be had."""
     try:
         await broker.__aenter__()

@@ -5,7 +5,7 @@ A check fails when its fault does nothing: `tests/brokers/test_faults.py` shows 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -81,7 +81,7 @@ class Wire:
 
 
 @asynccontextmanager
-async def _wire(broker: Broker) -> AsyncIterator[Wire]:
+async def _wire(broker: Broker) -> AsyncGenerator[Wire]:
     address = broker.nodes[0].address
     reader, writer = await asyncio.open_connection(*address)
     try:
@@ -91,7 +91,7 @@ async def _wire(broker: Broker) -> AsyncIterator[Wire]:
 
 
 @asynccontextmanager
-async def _client(broker: Broker) -> AsyncIterator[Client]:
+async def _client(broker: Broker) -> AsyncGenerator[Client]:
     async with CLIENTS[type(broker)](broker) as client:
         yield client
 
@@ -221,7 +221,7 @@ async def _black_hole_downwards_keeps_its_confirms(broker: Broker, patience: flo
 
 
 @asynccontextmanager
-async def _unanswered(broker: Broker, direction: Direction) -> AsyncIterator[tuple[Client, int]]:
+async def _unanswered(broker: Broker, direction: Direction) -> AsyncGenerator[tuple[Client, int]]:
     """Store something that is not confirmed for a while, nor during the block."""
     async with _client(broker) as client:
         await client.store(b"warm")
@@ -292,7 +292,6 @@ async def _cut_after_cuts_in_the_middle_of_a_request(broker: Broker, patience: f
         await wire.greet()
         got, reset = await wire.rest(patience)
         assert (got, reset) == (b"", True)
-
 
 
 CHECKS = (

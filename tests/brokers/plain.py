@@ -4,28 +4,31 @@ import asyncio
 import json
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import ClassVar, Self
+from importlib import import_module
+from typing import Any, ClassVar, Self
 
 import aio_pika
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPError
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
 
 from msgkit.testing.brokers import Broker, Kafka, RabbitMQ, RocketMQ
 from msgkit.testing.proxy import Address
 
-__all__ = ["CLIENTS", "Client", "frame"]
+__all__ = ["CLIENTS", "Client", "aiokafka", "aiokafka_admin", "frame"]
+
+# It says little of its types, and some of that is wrong.
+aiokafka: Any = import_module("aiokafka")
+aiokafka_admin: Any = import_module("aiokafka.admin")
 
 _NAME = "plain"
 _SOON = 5
 
 
-def frame(code: int, body: bytes = b"", **fields: object) -> bytes:
+def frame(code: int, fields: Mapping[str, object], body: bytes = b"") -> bytes:
     """Return a request to a RocketMQ."""
-    head = {"code": code, "language": "PYTHON", "version": 479, "opaque": 1, "flag": 0, "extFields": fields}
+    head = {"code": code, "language": "PYTHON", "version": 479, "opaque": 1, "flag": 0, "extFields": dict(fields)}
     header = json.dumps(head).encode()
     return struct.pack(">ii", 4 + len(header) + len(body), len(header)) + header + body
 
@@ -91,25 +94,25 @@ class _Kafka(Client):
 
     async def connect(self) -> None:
         servers = [str(address) for address in self.broker.addresses]
-        admin = AIOKafkaAdminClient(bootstrap_servers=[str(address) for address in self.broker.direct])
+        admin = aiokafka_admin.AIOKafkaAdminClient(bootstrap_servers=[str(address) for address in self.broker.direct])
         await admin.start()
         try:
-            await admin.create_topics([NewTopic(_NAME, 1, 1)])
-        except TopicAlreadyExistsError:
+            await admin.create_topics([aiokafka_admin.NewTopic(_NAME, 1, 1)])
+        except aiokafka.errors.TopicAlreadyExistsError:
             pass
         finally:
             await admin.close()
-        self._producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", request_timeout_ms=40_000)
+        self._producer = aiokafka.AIOKafkaProducer(bootstrap_servers=servers, acks="all", request_timeout_ms=40_000)
         await self._producer.start()
 
     async def store(self, body: bytes) -> None:
         await self._producer.send_and_wait(_NAME, body)
 
     async def stored(self) -> int:
-        consumer = AIOKafkaConsumer(bootstrap_servers=[str(address) for address in self.broker.direct])
+        consumer = aiokafka.AIOKafkaConsumer(bootstrap_servers=[str(address) for address in self.broker.direct])
         await consumer.start()
         try:
-            partition = TopicPartition(_NAME, 0)
+            partition = aiokafka.TopicPartition(_NAME, 0)
             return int((await consumer.end_offsets([partition]))[partition])
         finally:
             await consumer.stop()
@@ -122,24 +125,25 @@ class _RocketMQ(Client):
     """By hand: there is no client library of it for Python that can be imported, and few bytes will do."""
 
     _GET_CONFIG, _SEND, _CREATE_TOPIC, _MAX_OFFSET = 26, 310, 17, 30
-    greeting = frame(_GET_CONFIG)
+    greeting = frame(_GET_CONFIG, {})
 
     async def connect(self) -> None:
         (node,) = self.broker.nodes
-        topic = {"topic": _NAME, "readQueueNums": 1, "writeQueueNums": 1, "perm": 6, "topicFilterType": "SINGLE_TAG"}
-        await self._ask(
-            node.direct, self._CREATE_TOPIC, defaultTopic="TBW102", topicSysFlag=0, order="false", **topic
-        )
+        topic = {
+            **{"topic": _NAME, "defaultTopic": "TBW102", "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0},
+            **{"readQueueNums": 1, "writeQueueNums": 1, "perm": 6, "order": "false"},
+        }
+        await self._ask(node.direct, self._CREATE_TOPIC, topic)
         self._reader, self._writer = await asyncio.open_connection(*node.address)
 
     async def store(self, body: bytes) -> None:
         fields = {"a": "plain", "b": _NAME, "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 0, "h": 0, "j": 0, "k": "false"}
-        self._writer.write(frame(self._SEND, body, **fields))
+        self._writer.write(frame(self._SEND, fields, body))
         await _answered(self._reader)
 
     async def stored(self) -> int:
         (node,) = self.broker.nodes
-        answer = await self._ask(node.direct, self._MAX_OFFSET, topic=_NAME, queueId=0)
+        answer = await self._ask(node.direct, self._MAX_OFFSET, {"topic": _NAME, "queueId": 0})
         return int(answer["offset"])
 
     async def close(self) -> None:
@@ -147,10 +151,10 @@ class _RocketMQ(Client):
         with suppress(OSError):
             await self._writer.wait_closed()
 
-    async def _ask(self, address: Address, code: int, **fields: object) -> dict[str, str]:
+    async def _ask(self, address: Address, code: int, fields: Mapping[str, object]) -> dict[str, str]:
         reader, writer = await asyncio.open_connection(*address)
         try:
-            writer.write(frame(code, **fields))
+            writer.write(frame(code, fields))
             return await asyncio.wait_for(_answered(reader), _SOON)
         finally:
             writer.close()

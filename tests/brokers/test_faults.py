@@ -1,4 +1,3 @@
-
 import pytest
 
 from msgkit.testing import FaultProxy

@@ -106,3 +106,34 @@ async def test_several_run_at_once_and_know_nothing_of_each_other(kind: type[Bro
 
 def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+LONG = """
+import pathlib, time
+
+def test_that_takes_long(rabbitmq, kafka):
+    told = pathlib.Path(__file__).with_name("told")
+    told.with_suffix(".part").write_text(f"{rabbitmq.instance} {rabbitmq.provider} {kafka.instance} {kafka.provider}")
+    told.with_suffix(".part").rename(told)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "with xdist"])
+async def test_nothing_is_left_a_minute_after_pytest_was_killed(tmp_path: Path, workers: list[str]) -> None:
+    (tmp_path / "test_long.py").write_text(LONG)
+    told = tmp_path / "told"
+    killed = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *workers, "test_long.py"),
+        cwd=tmp_path,
+        stdout=PIPE,
+    )
+    async with asyncio.timeout(120):
+        while not told.exists():
+            assert killed.returncode is None, (await killed.communicate())[0].decode()
+            await asyncio.sleep(0.1)
+    killed.kill()
+    await killed.wait()
+    names = told.read_text().split()
+    for instance, provider in zip(names[::2], names[1::2], strict=True):
+        await gone(instance, "container" if provider == "container" else "process", within=60)

@@ -2,10 +2,9 @@
 
 import aio_pika
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from msgkit.testing.brokers import Broker, RocketMQ
+from tests.brokers.plain import aiokafka, aiokafka_admin
 
 pytestmark = pytest.mark.broker
 
@@ -27,13 +26,15 @@ async def by_aio_pika(broker: Broker, body: str) -> str:
 
 async def by_aiokafka(broker: Broker, body: str) -> str:
     servers = [str(address) for address in broker.addresses]
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    admin = aiokafka_admin.AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
-    await admin.create_topics([NewTopic("smoke", 1, 1)])
+    await admin.create_topics([aiokafka_admin.NewTopic("smoke", 1, 1)])
     await admin.close()
     async with (
-        AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True) as producer,
-        AIOKafkaConsumer("smoke", bootstrap_servers=servers, group_id="smoke", auto_offset_reset="earliest") as consumer,
+        aiokafka.AIOKafkaProducer(bootstrap_servers=servers, enable_idempotence=True) as producer,
+        aiokafka.AIOKafkaConsumer(
+            "smoke", bootstrap_servers=servers, group_id="smoke", auto_offset_reset="earliest"
+        ) as consumer,
     ):
         await producer.send_and_wait("smoke", body.encode())
         record = await consumer.getone()

@@ -27,7 +27,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("msgkit.testing.brokers.rabbitmq._DEBIAN", tmp_path)
 
 
-URLS = {
+URLS: dict[type[Broker], str] = {
     RabbitMQ: "amqp://user:secret@broker.example:5673/shop",
     Kafka: "kafka://one.example:9092,two.example",
     RocketMQ: "rocketmq://names.example:9876",

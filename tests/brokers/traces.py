@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from msgkit.testing.brokers import Provider
 
@@ -44,7 +45,7 @@ def _processes(instance: str) -> Iterator[str]:
 def _containers(instance: str) -> Iterator[str]:
     import docker  # noqa: PLC0415 -- for those alone who have an engine
 
-    engine = docker.from_env()
+    engine: Any = docker.from_env()  # its stubs say less than it takes
     filters = {"label": f"msgkit.instance={instance}"}
     try:
         yield from (f"container {each.name}" for each in engine.containers.list(all=True, filters=filters))
