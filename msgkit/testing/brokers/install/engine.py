@@ -208,8 +208,17 @@ def _wait(daemon: Daemon, *, pid: int | None, log: Path | None) -> None:
             pid = None
         if time.monotonic() > until:
             if pid is not None:
-                os.kill(pid, signal.SIGTERM)
+                _end(pid)
             raise _failed(f"the engine did not answer within {_START:g} s", log)
+        time.sleep(_LOOK)
+
+
+def _end(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + _ANSWER
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        if time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
         time.sleep(_LOOK)
 
 
