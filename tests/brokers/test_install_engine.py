@@ -1,11 +1,13 @@
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import connection
 from pathlib import Path
 
@@ -181,6 +183,17 @@ def test_an_engine_that_cannot_filter_packets_is_started_without(daemon: Daemon,
     said: list[str] = []
     ensure(said.append, daemon)
     assert "the engine did not start with packet filtering, and is started without" in said
+    assert answer(daemon.host) is not None
+
+
+@pytest.mark.broker
+def test_where_a_service_manager_runs_it_starts_the_engine(daemon: Daemon, place: Path) -> None:
+    manager = place / "bin" / "systemctl"
+    start = shlex.join([str(place / "bin" / "dockerd"), *daemon.arguments])
+    manager.write_text(f"#!/bin/sh\necho $* > {place}/asked\nexec setsid --fork {start} > /dev/null 2>&1\n")
+    manager.chmod(0o755)
+    ensure(unheard, replace(daemon, managed=True))
+    assert (place / "asked").read_text() == "start docker\n"
     assert answer(daemon.host) is not None
 
 

@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 _BROKERS: Mapping[str, type[Broker]] = {each.name: each for each in (RabbitMQ, Kafka, RocketMQ)}
 _INSTALLED = ("container", "process")
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 #: Where the recipes stand in a checkout; an installed package has none.
 _RECIPES = Path(__file__).parents[3] / "tests" / "images"
 
@@ -135,13 +136,16 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 async def _up(names: Sequence[str], provider: Provider | None, version: str | None) -> int:
     if version is not None and len(names) > 1:
         raise ConfigurationError("--version is of one broker, and several are named")
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in _ENDING:
+        loop.add_signal_handler(number, stopped.set)
     stopping = asyncio.create_task(stopped.wait())
     running = [asyncio.create_task(_run(_BROKERS[name](version, provider=provider))) for name in dict.fromkeys(names)]
     # A broker's task ends by itself only when it cannot be had; the others are then of no use either.
     await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+    for number in _ENDING:
+        # Who asks twice does not want to wait: what is left of the brokers is for their keepers.
+        loop.remove_signal_handler(number)
     for task in (stopping, *running):
         task.cancel()
     ended = await asyncio.gather(*running, return_exceptions=True)
