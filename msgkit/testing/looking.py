@@ -60,7 +60,7 @@ class Looker:
         certain = True
         for queue in self._app.queues:
             its = fares[label(queue)]
-            depth, trouble = await self._asked(queue, min(patience, _ASKING))
+            depth, trouble = await self._asked(queue, patience)
             if trouble is not None:
                 busy[queue.name] = f"{queue.name} ({trouble})"
             elif self._is_at_work(queue, its) or (depth and depth.ready and self._takes(queue, its)):
@@ -112,15 +112,12 @@ class Looker:
         """Return what the broker tells of a queue, or why it cannot be asked now."""
         link = await (await self._app.template.session()).link_of(queue)
         try:
-            if link.connected:
-                async with asyncio.timeout(patience):
-                    return await self._depth(queue), None
+            async with asyncio.timeout(min(patience, _ASKING)):
+                return await self._depth(queue), None
         except TimeoutError:
-            if link.connected:
-                return None, "its broker does not answer"
+            return None, "its broker does not answer" if link.connected else f"its broker is lost: {link.trouble}"
         except MessagingError as error:
             return None, str(error)
-        return None, f"its broker is lost: {link.trouble}"
 
     async def _depth(self, queue: Queue[Any]) -> Depth | None:
         """Return what the broker holds for a queue; None where it cannot tell."""

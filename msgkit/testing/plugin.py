@@ -78,7 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "_msgkit_broker" in metafunc.fixturenames:
         wanted = metafunc.config.stash[_WANTED]
         ids = [redact(each) for each in wanted]
-        metafunc.parametrize("_msgkit_broker", wanted, ids=ids, indirect=True, scope="session")
+        metafunc.parametrize("_msgkit_broker", wanted, ids=ids, indirect=True)
 
 
 # -- brokers

@@ -61,9 +61,12 @@ class RealTime:
         return max([await looker.latest(end) for looker in self._lookers], default=end)
 
     async def _done(self) -> None:
-        until = asyncio.get_running_loop().time() + self.patience
-        while (look := await self._look(until)).busy:
-            _check(until, self.patience, look)
+        """Return when nothing is being done, nor seems to be on its way."""
+        loop_time = asyncio.get_running_loop().time
+        began, until = loop_time(), loop_time() + self.patience
+        while (look := await self._look(until)).busy or (not look.certain and loop_time() - began < _QUIET):
+            if look.busy:
+                _check(until, self.patience, look)
             await asyncio.sleep(_PAUSE)
 
     async def _look(self, until: float) -> Look:

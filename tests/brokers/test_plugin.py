@@ -337,11 +337,43 @@ def test_an_application_runs_on_the_loop_of_its_test_and_is_stopped_with_it(
     }, ran.text
 
 
-def test_the_loop_of_the_settings_is_the_applications_too(scratch: Scratch) -> None:
-    scratch.write("pytest.ini", "[pytest]\nasyncio_default_test_loop_scope = session\n")
-    scratch.write("test_it.py", SERVICE, ASYNCIO, "async def test_it(msgkit_app):\n    await msgkit_app(app)")
+@pytest.mark.parametrize(
+    ("setting", "argument"),
+    [("asyncio_default_test_loop_scope = session", ""), ("", 'loop_scope="module"')],
+)
+def test_an_application_is_stopped_on_the_loop_that_it_ran_on(scratch: Scratch, setting: str, argument: str) -> None:
+    scratch.write("pytest.ini", f"[pytest]\n{setting}\n")
+    scratch.write(
+        "test_it.py",
+        SERVICE,
+        f"""
+        import asyncio
+
+        begun, ended = asyncio.Event(), []
+
+
+        @listener(jobs)
+        async def hang(_: int) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(True)
+
+
+        @pytest.mark.asyncio({argument})
+        async def test_it(msgkit_app):
+            probed = await msgkit_app(Application([hang]))
+            await probed.template.send(jobs, 1)
+            await begun.wait()
+
+
+        def test_it_is_stopped():
+            assert ended
+        """,
+    )
     ran = scratch.run(*QUIET)
-    assert ran.code == 0, ran.text
+    assert ran.tests == {"test_it[memory]": "passed", "test_it_is_stopped": "passed"}, ran.text
 
 
 def test_where_pytest_asyncio_is_not_at_work_the_rest_goes_on(scratch: Scratch) -> None:
@@ -378,7 +410,8 @@ def test_where_pytest_asyncio_is_not_at_work_the_rest_goes_on(scratch: Scratch) 
         def test_that_cannot_be(msgkit_app): ...
         """,
     )
-    for arguments in ((), ("-p", "no:asyncio")):
+    scratch.write("not_installed.py", "import sys\nsys.modules['pytest_asyncio'] = None")
+    for arguments in ((), ("-p", "no:asyncio"), ("-p", "no:asyncio", "-p", "not_installed")):
         ran = scratch.run(*arguments)
         assert ran.tests.pop("test_that_cannot_be[memory]") == "error"
         assert set(ran.tests.values()) == {"passed"}, ran.text
@@ -439,7 +472,7 @@ def test_a_test_that_fails_shows_its_brokers_log_and_leaves_a_broker_that_is_men
 
         def test_before(messaging_settings): ...
 
-        def test_that_kills(broker, messaging_settings):
+        def test_that_kills(broker, rabbitmq, messaging_settings):
             asyncio.run(broker.kill())
             raise ValueError("now what?")
 

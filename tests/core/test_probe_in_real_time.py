@@ -214,6 +214,18 @@ async def test_the_attempts_of_an_exact_sum_of_pauses_come_about_as_they_do_in_v
         assert len(probed.dead(jobs)) == 1
 
 
+async def test_what_is_being_done_ends_before_time_passes(place: Place) -> None:
+    @listener(jobs, retry=Backoff(attempts=2, first=0.5, jitter=0))
+    async def fail(_: int) -> None:
+        await asyncio.sleep(0.6)
+        raise ValueError("no")
+
+    async with probe(Application([fail]), place.settings()) as probed:
+        await probed.template.send(jobs, 1)
+        await probed.advance(0.5)
+        assert len(probed.dead(jobs)) == 1
+
+
 @pytest.mark.parametrize("to", [jobs, news])
 async def test_a_broker_may_be_as_late_as_it_says(place: Place, to: "Queue[int] | Exchange[int]") -> None:
     heard = news.queue("heard")

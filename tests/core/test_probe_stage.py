@@ -1,3 +1,4 @@
+import asyncio
 import re
 
 import pytest
@@ -25,6 +26,8 @@ async def store(number: int, template: MessageTemplate) -> None:
 
 @listener(entries)
 async def note(number: int) -> None:
+    # Longer than it takes to find that another application does nothing.
+    await asyncio.sleep(0.8)
     if number < 0:
         raise Reject("negative")
 
