@@ -4,20 +4,20 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING  # noqa: TID251 -- a broker is loaded when it is wanted; no cycle hides here
+from typing import TYPE_CHECKING  # noqa: TID251 -- see below; no cycle hides here
 
 import pytest
 
-from msgkit.application import Application
 from msgkit.errors import ConfigurationError
-from msgkit.settings import Settings, SettingsValues, redact
-from msgkit.testing.probe import Probe, probe
 from msgkit.testing.session_brokers import SessionBrokers
-from msgkit.testing.stage import on_broker, on_memory
-from msgkit.testing.wanted import MEMORY_URL, REQUIRE, Given, named, required
+from msgkit.testing.wanted import MEMORY_URL, REQUIRE, Given, named, required, shown
 
+# Every project's pytest loads this where msgkit is installed; what a test needs is loaded when it asks.
 if TYPE_CHECKING:
+    from msgkit.application import Application
+    from msgkit.settings import Settings, SettingsValues
     from msgkit.testing.brokers import Broker
+    from msgkit.testing.probe import Probe
 
 __all__ = [
     "ProbeApp",
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 #: What `msgkit_app` is.
-ProbeApp = Callable[[Application], Awaitable[Probe]]
+ProbeApp = Callable[["Application"], Awaitable["Probe"]]
 
 _WANTED = pytest.StashKey[Sequence[str]]()
 _BROKERS = pytest.StashKey[SessionBrokers]()
@@ -70,14 +70,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     wanted = config.stash[_WANTED]
-    return None if list(wanted) == ["memory"] else f"msgkit brokers: {', '.join(map(redact, wanted))}"
+    return None if list(wanted) == ["memory"] else f"msgkit brokers: {', '.join(map(shown, wanted))}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat for each broker what uses one."""
     if "_msgkit_broker" in metafunc.fixturenames:
         wanted = metafunc.config.stash[_WANTED]
-        ids = [redact(each) for each in wanted]
+        ids = [shown(each) for each in wanted]
         metafunc.parametrize("_msgkit_broker", wanted, ids=ids, indirect=True)
 
 
@@ -128,16 +128,18 @@ def broker(request: pytest.FixtureRequest, _msgkit_broker: str) -> "Broker | Giv
 
 
 @pytest.fixture
-def messaging_values() -> SettingsValues:
+def messaging_values() -> "SettingsValues":
     """What the tests' settings say besides where the broker is; to be overridden."""
     return {}
 
 
 @pytest.fixture
 def messaging_settings(
-    pytestconfig: pytest.Config, broker: "Broker | Given", messaging_values: SettingsValues
-) -> Settings:
+    pytestconfig: pytest.Config, broker: "Broker | Given", messaging_values: "SettingsValues"
+) -> "Settings":
     """Settings of the test alone: the URL of its broker, and a prefix that no other test has."""
+    from msgkit.testing.stage import on_broker, on_memory  # noqa: PLC0415 -- see above
+
     if broker.url == MEMORY_URL:
         return on_memory(messaging_values)
     pytestconfig.stash[_BROKERS].mend(broker)
@@ -145,15 +147,17 @@ def messaging_settings(
 
 
 @pytest.fixture
-def msgkit_app(request: pytest.FixtureRequest, messaging_settings: Settings) -> ProbeApp:
+def msgkit_app(request: pytest.FixtureRequest, messaging_settings: "Settings") -> ProbeApp:
     """Run applications on the test's broker until the test ends: awaited with one, it gives the probe."""
+    from msgkit.testing.probe import probe  # noqa: PLC0415 -- see above
+
     marker = request.node.get_closest_marker("asyncio")
     if marker is None or not _has_asyncio(request.config):
         pytest.fail(_NO_ASYNCIO, pytrace=False)
     scope = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
     stack: AsyncExitStack = request.getfixturevalue(f"_msgkit_stack_on_{scope}")
 
-    async def run(app: Application) -> Probe:
+    async def run(app: "Application") -> "Probe":
         return await stack.enter_async_context(probe(app, messaging_settings))
 
     return run

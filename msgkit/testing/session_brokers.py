@@ -1,9 +1,7 @@
 """The brokers of one pytest run: started once, mended after a test that failed, and told of in its reports."""
 
-import asyncio
 import re
 from collections.abc import Collection, Coroutine, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar  # noqa: TID251 -- a broker is loaded when it is wanted; no cycle hides here
 
@@ -100,7 +98,7 @@ def _used_by(item: pytest.Item) -> "list[Broker]":
 def _tails(broker: "Broker") -> str:
     """Return the end of what each program of a broker has printed."""
     try:
-        log = _complete(asyncio.wait_for(broker.log(), _SHOWING))
+        log = _complete(broker.log(), within=_SHOWING)
     except Exception as error:  # noqa: BLE001 -- a report of one failure is no place for another
         return f"it cannot be shown: {error!r}"
     programs = re.split(r"^(?=-- )", log, flags=re.MULTILINE)
@@ -113,16 +111,22 @@ def _tail(lines: Sequence[str]) -> str:
     return "\n".join([lines[0], f"… {len(lines) - _LOG_LINES} lines …", *lines[1 - _LOG_LINES :]])
 
 
-def _complete(work: Coroutine[Any, Any, T]) -> T:
+def _complete(work: Coroutine[Any, Any, T], *, within: float | None = None) -> T:
     """Run something to its end on a loop of its own, of which the test's knows nothing."""
+    import asyncio  # noqa: PLC0415 -- every project's pytest loads this, and not every one uses asyncio
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 -- as above
+
+    def run() -> T:
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            return runner.run(timed())
+
+    async def timed() -> T:
+        async with asyncio.timeout(within):
+            return await work
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _run(work)
+        return run()
     with ThreadPoolExecutor(1) as elsewhere:
-        return elsewhere.submit(_run, work).result()
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        return runner.run(work)
+        return elsewhere.submit(run).result()

@@ -7,7 +7,8 @@ import pytest
 
 from tests.brokers.scratch import SERVICE, STAND_IN, Scratch
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "integration-tests.md"
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "how-to" / "integration-tests.md"
 ASYNCIO = "pytestmark = pytest.mark.asyncio"
 #: Warnings are errors, and pytest-asyncio has nothing to warn of.
 QUIET = ("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function")
@@ -494,17 +495,33 @@ def test_a_test_that_fails_shows_its_brokers_log_and_leaves_a_broker_that_is_men
 # -- what it costs those who do not use it
 
 
-def test_loading_it_loads_no_more_than_the_core() -> None:
-    program = "import sys, msgkit.testing.plugin; print(*sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
-    heavy = {
-        "docker",
-        "msgkit.testing.brokers",
-        "msgkit.testing.conformance",
-        "msgkit_memory",
-        "pydantic",
-        "pydantic_settings",
-        "pytest_asyncio",
-        "testcontainers",
+def modules_loaded(program: str) -> set[str]:
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return set(ran.stdout.split())
+
+
+def test_loading_it_loads_no_broker_and_nothing_heavy() -> None:
+    loaded = modules_loaded("import sys, msgkit.testing.plugin; print(*sys.modules)")
+    heavy = {"docker", "msgkit.testing.brokers", "msgkit.testing.conformance", "msgkit_memory", "pydantic"}
+    assert loaded.isdisjoint(heavy | {"pydantic_settings", "pytest_asyncio", "testcontainers"})
+
+
+def test_it_needs_next_to_nothing_of_msgkit_itself() -> None:
+    program = """
+import sys
+from types import ModuleType
+
+for name, folder in (("msgkit", "msgkit"), ("msgkit.testing", "msgkit/testing")):
+    sys.modules[name] = ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+import pytest
+before = set(sys.modules)
+import msgkit.testing.plugin
+print(*(set(sys.modules) - before))
+"""
+    assert modules_loaded(program) == {
+        "msgkit.errors",
+        "msgkit.testing.plugin",
+        "msgkit.testing.session_brokers",
+        "msgkit.testing.wanted",
     }
-    assert heavy.isdisjoint(ran.stdout.split())
