@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
@@ -88,9 +89,9 @@ class ContainerHost(Host):
             entrypoint=["sh", "-c", self._script(program)],
         )
         where = LOOPBACK if self.address == LOOPBACK else _ANYWHERE
-        for inner, outer in program.ports.items():
-            # The engine takes an address too, which is more than is said of `ports`.
-            made.ports[f"{inner}/tcp"] = (where, outer)  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+        # The engine takes an address too, which is more than testcontainers says of it.
+        ports: dict[str, Any] = made.ports
+        ports.update({f"{inner}/tcp": (where, outer) for inner, outer in program.ports.items()})
         if self._network is not None:
             made.with_network(self._network)
         return made

@@ -24,15 +24,16 @@ _PATIENCE = 60.0
 _LOOK = 0.05
 #: Within the official image, and the one that is built here.
 _IN_IMAGE = "/opt/kafka/libs"
-_LOGGING = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d %-5p %m (%c{1})%n
-rootLogger.level = info
-rootLogger.appenderRef.console.ref = console
-"""
+_LOGGING = " ".join(
+    f"-Dorg.slf4j.simpleLogger.{name}"
+    for name in (
+        "showDateTime=true",
+        "dateTimeFormat=HH:mm:ss.SSS",
+        "showShortLogName=true",
+        "showThreadName=false",
+        "log.org.apache.kafka.common=warn",
+    )
+)
 
 
 class Kafka(Broker):
@@ -104,12 +105,10 @@ class Kafka(Broker):
             name=f"{self.name}-{number}",
             script=(
                 f"{jvm} kafka.tools.StorageTool format --ignore-formatted -t {cluster} -c {number}/server.properties\n"
-                f"exec {jvm} -Dlog4j2.configurationFile={folder}/log4j2.properties "
-                f"kafka.Kafka {number}/server.properties"
+                f"exec {jvm} {_LOGGING} kafka.Kafka {number}/server.properties"
             ),
             files={
                 f"{number}/server.properties": "".join(f"{name}={value}\n" for name, value in lines.items()),
-                f"{number}/log4j2.properties": _LOGGING,
             },
             ports={port: port for name, (_, port, _) in listeners.items() if name != "BROKERS"},
         )

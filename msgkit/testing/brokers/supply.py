@@ -128,7 +128,7 @@ def contained(name: str, wanted: str | None, software: str) -> Supply:
         msg = f"{error.name} is not installed: pip install 'msgkit-messaging[testing]'"
         raise Unavailable(msg) from None
     if (missing := engine.trouble()) is not None:
-        msg = f"{missing.why}: {missing.mend}; or, as root on Debian, run `{_INSTALL} {name} --provider container`"
+        msg = f"{missing.why}; {missing.mend}"
         raise Unavailable(msg)
     official, *others = candidates(name, wanted)
     image = next(filter(images.present, [official, *others]), None)

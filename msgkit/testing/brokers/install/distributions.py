@@ -20,6 +20,8 @@ class Distribution:
     title: str
     group: str
     artifacts: tuple[str, ...]
+    #: What comes along: group, artifact, version.
+    along: tuple[tuple[str, str, str], ...] = ()
     #: Those that are pinned, the default first.
     versions: tuple[str, ...]
 
@@ -31,9 +33,11 @@ class Distribution:
 
     def pom(self, version: str) -> str:
         """Return the project that depends on this distribution and on nothing else."""
+        own = [(self.group, artifact, version) for artifact in self.artifacts]
         return _POM.format(
             dependencies="".join(
-                _DEPENDENCY.format(group=self.group, artifact=artifact, version=version) for artifact in self.artifacts
+                _DEPENDENCY.format(group=group, artifact=artifact, version=version)
+                for group, artifact, version in [*own, *self.along]
             )
         )
 
@@ -43,6 +47,8 @@ DISTRIBUTIONS: dict[str, Distribution] = {
         title="Kafka",
         group="org.apache.kafka",
         artifacts=("kafka_2.13",),
+        # Without it a Kafka says nothing of itself.
+        along=(("org.slf4j", "slf4j-simple", "1.7.36"),),
         versions=("4.1.0", "4.3.1"),
     ),
     "rocketmq": Distribution(
