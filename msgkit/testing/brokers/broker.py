@@ -216,11 +216,13 @@ class Broker(ABC):
         self._supply = await asyncio.to_thread(self._told, self._open_supply)
 
     async def _close(self) -> None:
-        if self._host is not None:
-            await _whole(self._host.close)
-        while self._proxies:
-            await self._proxies.pop().close()
-        self._layout = self._host = None
+        try:
+            while self._proxies:
+                await self._proxies.pop().close()
+        finally:
+            if self._host is not None:
+                await _whole(self._host.close)
+            self._layout = self._host = None
 
     # -- for the kinds of broker
 

@@ -25,8 +25,8 @@ __all__: list[str] = []
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
-#: Where the time of the start stands in /proc/<pid>/stat, counted from behind the parent.
-_STARTED = 17
+#: Where these stand in /proc/<pid>/stat, counted from behind the parent.
+_THREADS, _STARTED = 15, 17
 #: Seconds between two looks at whether the parent is alive, where its pipe was inherited by others.
 _LOOK = 0.5
 #: Seconds for which containers are looked for after a parent died: one may have been in the making.
@@ -180,7 +180,8 @@ def _processes(*, dead: bool = False) -> Iterator[_Process]:
             pid = int(folder.name)
             # What comes after the name, which may hold anything.
             state, parent, *rest = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            if dead or state not in "ZX":
+            # One that was killed has its files, and its ports, until the last of its threads has ended.
+            if dead or state not in "ZX" or int(rest[_THREADS]) > 1:
                 yield _Process(pid, int(rest[_STARTED]), int(parent))
 
 

@@ -2,6 +2,7 @@
 
 import random
 import socket
+import time
 from contextlib import closing
 
 from msgkit.errors import MessagingError
@@ -12,6 +13,8 @@ __all__ = ["Ports"]
 #: a broker that is stopped for a while.
 _RANGE = range(20_000, 32_000)
 _TRIES = 200
+_PATIENCE = 5.0
+_LOOK = 0.02
 _LOOPBACK = "127.0.0.1"
 
 
@@ -40,8 +43,25 @@ class Ports:
         raise MessagingError(msg)
 
     def close(self) -> None:
+        """Let go of the ports, once nobody listens there any more."""
+        until = time.monotonic() + _PATIENCE
         while self._held:
+            _, port = self._held[-1].getsockname()
+            while _is_listened_to(port) and time.monotonic() < until:
+                # Who was ended has let go of it; an engine's door to a container needs a moment more.
+                time.sleep(_LOOK)
             self._held.pop().close()
+
+
+def _is_listened_to(port: int) -> bool:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as stream:
+        # Connections that have ended are no hindrance.
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            stream.bind((_LOOPBACK, port))
+        except OSError:
+            return True
+    return False
 
 
 def _hold(port: int) -> socket.socket | None:
