@@ -130,8 +130,14 @@ class _RocketMQ(Client):
     async def connect(self) -> None:
         (node,) = self.broker.nodes
         topic = {
-            **{"topic": _NAME, "defaultTopic": "TBW102", "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0},
-            **{"readQueueNums": 1, "writeQueueNums": 1, "perm": 6, "order": "false"},
+            "topic": _NAME,
+            "defaultTopic": "TBW102",
+            "topicFilterType": "SINGLE_TAG",
+            "topicSysFlag": 0,
+            "readQueueNums": 1,
+            "writeQueueNums": 1,
+            "perm": 6,
+            "order": "false",
         }
         await self._ask(node.direct, self._CREATE_TOPIC, topic)
         self._reader, self._writer = await asyncio.open_connection(*node.address)
