@@ -43,8 +43,8 @@ embedded-%: .venv-%/.suite
 	@echo "the embedded part on Python $*"
 	@.venv-$*/bin/python -m pytest $(SHARED) -m "not broker and not slow" $(ARGS)
 
-brokers: $(VENV)/.suite ## what real brokers need: packages, jars, a container engine, images; tests skip what is missing
-	@$(PY) -m msgkit.testing.brokers install || echo "tests of what could not be had are skipped, and say so"
+brokers: $(VENV)/.suite ## what real brokers need: packages, jars, an engine, images; NEWER=1: newer versions, too
+	@$(PY) -m msgkit.testing.brokers install $(if $(NEWER),--newer) || echo "tests of what could not be had are skipped, and say so"
 
 check: lint types layers honest ## the gate: style, types, layers, what is public, the docs' blocks
 
