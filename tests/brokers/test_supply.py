@@ -133,3 +133,44 @@ async def test_a_broker_without_a_proxy_says_how_to_have_one(monkeypatch: pytest
     async with RabbitMQ() as broker:
         with pytest.raises(ConfigurationError, match=r"RabbitMQ\(proxied=True\)"):
             _ = broker.proxy
+
+
+async def test_a_cluster_elsewhere_is_named_as_ours_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSGKIT_TEST_RABBITMQ_URL", "amqp://user:secret@one.example:5673,two.example/shop")
+    async with RabbitMQ(proxied=True) as broker:
+        assert [str(address) for address in broker.direct] == ["one.example:5673", "two.example:5672"]
+        one, two = broker.proxy.addresses
+        assert broker.url == f"amqp://user:secret@{one},{two}/shop"
+
+
+@pytest.mark.parametrize("url", ["amqp://", "amqp://user:secret@host:port"])
+async def test_a_url_without_an_address_is_refused_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSGKIT_TEST_RABBITMQ_URL", url)
+    with pytest.raises(ConfigurationError, match="names no address") as failed:
+        await RabbitMQ().__aenter__()
+    assert "secret" not in str(failed.value)
+
+
+@pytest.mark.parametrize("kind", [RabbitMQ, Kafka], ids=lambda kind: kind.name)
+async def test_a_cluster_is_of_processes_whoever_else_is_asked_for(
+    kind: type[Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Unavailable, match="only 'container' may be asked"):
+        await kind(nodes=3, provider="container").__aenter__()
+    monkeypatch.setenv("MSGKIT_TEST_PROVIDER", "external")
+    with pytest.raises(Unavailable, match="only 'external' may be asked"):
+        await kind(nodes=3).__aenter__()
+
+
+async def test_a_user_without_a_home_is_told_to_name_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MSGKIT_TEST_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(Unavailable, match="set MSGKIT_TEST_CACHE"):
+        await Kafka(provider="process").__aenter__()

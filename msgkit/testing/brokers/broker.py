@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Broker(ABC):
 
     It belongs to no event loop: one that was started in one may be used in another.
 
-    :param version: such as "4" or "3.10"; the newest of those that are tested, when none is given
+    :param version: such as "4" or "3.10"; the one that is tested most, when none is given
     :param nodes: how many make up the broker: 1, or 3 for a cluster
     :param proxied: does a `FaultProxy` stand in front of it?
     :param config: lines of its configuration, which win over those it is given here
@@ -75,6 +76,7 @@ class Broker(ABC):
         self._config = {name: str(value) for name, value in (config or {}).items()}
         self._proxies: list[FaultProxy] = []
         self._host: Host | None = None
+        self._given_up = threading.Event()
         self._supply: Supply | None = None
         self._layout: Layout | None = None
 
@@ -171,8 +173,8 @@ class Broker(ABC):
         if self._supply is not None:
             msg = f"{self!r} was started before; make another one"
             raise ConfigurationError(msg)
+        self._supply = await asyncio.to_thread(self._find)
         try:
-            await _whole(self._take_place)
             await self._open()
         except BaseException:
             await self._close()
@@ -187,18 +189,15 @@ class Broker(ABC):
     ) -> None:
         await self._close()
 
-    def _take_place(self) -> None:
-        """Find who can serve, and have a place there."""
-        if self._size > 1 and self._provider is None:
-            # Of containers a broker has one.
-            self._provider = "process"
-        self._supply = self._find()
-        if self._supply.host is not None:
-            self._host = self._supply.host(self.instance)
-
     def _find(self) -> Supply:
         lacking: list[str] = []
-        for provider in providers(self._provider):
+        asked: Sequence[Provider] = providers(self._provider)
+        if self._size > 1:
+            if "process" not in asked:
+                msg = f"a cluster of {self.title} is made of processes, and only {asked[0]!r} may be asked"
+                raise Unavailable(msg)
+            asked = ["process"]
+        for provider in asked:
             try:
                 return self._supplied(provider)
             except Unavailable as error:
@@ -206,14 +205,34 @@ class Broker(ABC):
         raise Unavailable("\n".join([f"no {self.title} can be had here", *lacking]))
 
     async def _open(self) -> None:
-        if self._host is None:
+        supply = self._open_supply
+        if supply.host is None:
             self._layout = await self._found_there()
             return
-        self._layout = layout = await asyncio.to_thread(self._lay_out, self._host, self._open_supply)
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open_at, supply.host))
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # What is being made has to be there before it can be taken away.
+            self._given_up.set()
+            if self._host is not None:
+                self._host.give_up()
+            await asyncio.wait([opening])
+            # What it failed with then is no news.
+            opening.exception()
+            raise
+
+    def _open_at(self, place: Callable[[str], Host]) -> None:
+        """Start all of it, and return when it answers. Blocks."""
+        self._host = host = place(self.instance)
+        if self._given_up.is_set():
+            return
+        layout = self._lay_out(host, self._open_supply)
         for node in layout.others:
-            await node.start()
-        await self.start()
-        self._supply = await asyncio.to_thread(self._told, self._open_supply)
+            node.start_now()
+        self._layout = layout
+        asyncio.run(self.start())
+        self._supply = self._told(self._open_supply)
 
     async def _close(self) -> None:
         try:

@@ -3,14 +3,22 @@
 import os
 from pathlib import Path
 
+from msgkit.testing.brokers.install.trouble import Trouble
+
 __all__ = ["cache", "disk_used"]
 
 
 def cache() -> Path:
-    """Return the folder of what is worth keeping. It may not exist yet."""
+    """Return the folder of what is worth keeping. It may not exist yet.
+
+    :raises Trouble: when nothing says where, as for a user without a home
+    """
     if chosen := os.environ.get("MSGKIT_TEST_CACHE"):
         return Path(chosen).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "msgkit"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "msgkit"
+    except RuntimeError as error:
+        raise Trouble("this user has no home to keep downloads in", mend="set MSGKIT_TEST_CACHE to a folder") from error
 
 
 def disk_used(folder: Path) -> int:

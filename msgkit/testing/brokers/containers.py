@@ -42,26 +42,28 @@ class ContainerHost(Host):
     def __init__(self, instance: str, image: str) -> None:
         self._instance = instance
         self._image = image
+        self.address = _address_of_engine()
         self._ports = Ports()
         self._network: Network | None = None
         self._containers: list[_Container] = []
         self._keeper = Keeper(instance)
         self._keeper.ask("containers")
-        self.address = _address_of_engine()
 
     def reserve(self, *also: int) -> int:
         return self._ports.reserve(*also)
 
     def add(self, program: Program) -> Running:
-        container = _Container(self._made(program), program)
+        container = _Container(self._made(program), program, self._keeper)
         self._containers.append(container)
         return container
 
     def name_of(self, program: str) -> str:
         if self._network is None:
-            self._network = Network(docker_network_kw={"labels": {_LABEL: self._instance}})
-            self._network.create()
+            self._network = Network(docker_network_kw={"labels": {_LABEL: self._instance}}).create()
         return self._name(program)
+
+    def give_up(self) -> None:
+        self._keeper.give_up()
 
     def close(self) -> None:
         try:
@@ -72,8 +74,10 @@ class ContainerHost(Host):
                     self._network.remove()
         finally:
             self._containers, self._network = [], None
-            self._keeper.close()
-            self._ports.close()
+            try:
+                self._keeper.close()
+            finally:
+                self._ports.close()
 
     def _name(self, program: str) -> str:
         return f"msgkit-{self._instance}-{program}"
@@ -109,12 +113,14 @@ class ContainerHost(Host):
 
 
 class _Container(Running):
-    def __init__(self, made: DockerContainer, program: Program) -> None:
+    def __init__(self, made: DockerContainer, program: Program, keeper: Keeper) -> None:
+        self._keeper = keeper
         self._made = made
         self._program = program
         self._started: Container | None = None
 
     def start(self) -> None:
+        self._keeper.check()
         try:
             if self._started is None:
                 with _without_ryuk():
@@ -127,6 +133,8 @@ class _Container(Running):
             raise MessagingError(msg) from error
 
     def stop(self, within: float) -> None:
+        if not self.is_alive():
+            return
         container = self._container
         container.stop(timeout=round(within))
         if container.wait(timeout=_PATIENCE)["StatusCode"] == _KILLED:
@@ -149,6 +157,7 @@ class _Container(Running):
             self._wait_for(_RUNNING)
 
     def is_alive(self) -> bool:
+        self._keeper.check()
         return self._started is not None and self._status() in {_RUNNING, _PAUSED}
 
     def execute(self, command: Sequence[str]) -> str:

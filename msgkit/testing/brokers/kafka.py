@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from secrets import token_bytes
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from msgkit.errors import ConfigurationError, MessagingError
 from msgkit.testing.brokers.answering import kafka_brokers
 from msgkit.testing.brokers.broker import Broker, Layout
 from msgkit.testing.brokers.nodes import Node
 from msgkit.testing.brokers.programs import LOOPBACK, Host, Program
-from msgkit.testing.brokers.supply import Provider, Supply, contained, external_url, from_jars, java_in
+from msgkit.testing.brokers.supply import Provider, Supply, addresses_in, contained, external_url, from_jars, java_in
 from msgkit.testing.proxy import Address
 
 __all__ = ["Kafka"]
@@ -57,8 +56,7 @@ class Kafka(Broker):
             msg = "a Kafka that somebody else runs tells its clients its own address: no proxy can stand before it"
             raise ConfigurationError(msg)
         url = external_url(self.name)
-        hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
-        addresses = [Address(host, int(port or _PORT)) for host, _, port in (each.partition(":") for each in hosts)]
+        addresses = addresses_in(url, _PORT)
         return Layout(nodes=(), url=url, addresses=addresses, direct=addresses)
 
     # -- what runs
@@ -153,8 +151,16 @@ class Kafka(Broker):
         until = time.monotonic() + _PATIENCE
         waiting = list(nodes)
         while waiting and time.monotonic() < until:
-            waiting = [node for node in waiting if len(kafka_brokers(node.direct)) < len(nodes)]
+            waiting = [node for node in waiting if _known_to(node) < len(nodes)]
             time.sleep(_LOOK if waiting else 0)
         if waiting:
             msg = f"{', '.join(node.name for node in waiting)} did not find the others within {_PATIENCE:g} s"
             raise MessagingError(msg)
+
+
+def _known_to(node: Node) -> int:
+    """Return how many brokers a node tells of; none while it does not answer."""
+    try:
+        return len(kafka_brokers(node.direct))
+    except OSError:
+        return 0

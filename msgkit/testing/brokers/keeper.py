@@ -29,6 +29,8 @@ _PROC = Path("/proc")
 _THREADS, _STARTED = 15, 17
 #: Seconds between two looks at whether the parent is alive, where its pipe was inherited by others.
 _LOOK = 0.5
+#: Seconds that a thread may take to stop: one that waits for a disk does so later.
+_STOPPING = 5.0
 #: Seconds for which containers are looked for after a parent died: one may have been in the making.
 _MAKING = 10.0
 
@@ -56,10 +58,12 @@ class _Keeper:
             self._say({"home": str(self._home)})
             died = not self._obey()
         finally:
-            _end_all()
-            if self._containers:
-                _remove_containers(self._instance, patience=_MAKING if died else 0.0)
-            shutil.rmtree(self._home, ignore_errors=True)
+            try:
+                _end_all()
+                shutil.rmtree(self._home, ignore_errors=True)
+            finally:
+                if self._containers:
+                    _remove_containers(self._instance, patience=_MAKING if died else 0.0)
 
     def _obey(self) -> bool:
         """Do what is asked until the parent asks for the end or is gone; True when it asked."""
@@ -135,8 +139,9 @@ def _start(order: dict[str, Any]) -> _Process:
 
 def _wait_until_stopped(pids: list[int]) -> None:
     """Return when no thread runs any more: a signal is only on its way when `kill` returns."""
+    until = time.monotonic() + _STOPPING
     for pid in pids:
-        while any(state not in "TtZX" for state in _threads(pid)):
+        while any(state not in "TtZX" for state in _threads(pid)) and time.monotonic() < until:
             time.sleep(0.001)
 
 
@@ -187,18 +192,20 @@ def _processes(*, dead: bool = False) -> Iterator[_Process]:
 
 def _remove_containers(instance: str, *, patience: float) -> None:
     import docker  # noqa: PLC0415 -- heavy, and processes do without it
-    from docker.errors import APIError  # noqa: PLC0415 -- as above
+    from docker.errors import APIError, DockerException  # noqa: PLC0415 -- as above
 
     engine: Any = docker.from_env()  # its stubs say less than it takes
     until = time.monotonic() + patience
     label = {"label": f"msgkit.instance={instance}"}
     while True:
-        for container in engine.containers.list(all=True, filters=label):
-            with suppress(APIError):
-                container.remove(force=True, v=True)
-        for network in engine.networks.list(filters=label):
-            with suppress(APIError):
-                network.remove()
+        # An engine may be gone, or be back a moment later.
+        with suppress(DockerException, OSError):
+            for container in engine.containers.list(all=True, filters=label):
+                with suppress(APIError):
+                    container.remove(force=True, v=True)
+            for network in engine.networks.list(filters=label):
+                with suppress(APIError):
+                    network.remove()
         if time.monotonic() >= until:
             return
         time.sleep(1.0)

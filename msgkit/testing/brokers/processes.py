@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -22,6 +23,8 @@ __all__ = ["Keeper", "ProcessHost"]
 #: Seconds that the keeper has for one order, or for its end.
 _PATIENCE = 30.0
 _LOOK = 0.02
+#: Seconds that a command of the broker's may take.
+_EXECUTING = 120.0
 
 
 class Keeper:
@@ -29,6 +32,7 @@ class Keeper:
 
     def __init__(self, instance: str) -> None:
         self._lock = threading.Lock()
+        self._given_up = False
         self._process = subprocess.Popen(  # noqa: S603 -- this project's own
             # -P: what lies beside the script is no library of its.
             [sys.executable, "-P", str(Path(keeper.__file__)), instance],
@@ -47,6 +51,7 @@ class Keeper:
 
         :raises MessagingError: when it could not be done, or the keeper is gone
         """
+        self.check()
         with self._lock:
             if self._process.stdin is None or self._process.stdin.closed:
                 msg = "the broker has been closed"
@@ -63,8 +68,25 @@ class Keeper:
         pids: Sequence[int] = answer["pids"]
         return pids
 
+    def give_up(self) -> None:
+        """Have whatever is under way fail soon."""
+        self._given_up = True
+
+    def check(self) -> None:
+        """Go on, unless the start was given up.
+
+        :raises MessagingError: when it was
+        """
+        if self._given_up:
+            msg = "the start of the broker was given up"
+            raise MessagingError(msg)
+
     def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process.stdout else b""
+        out = self._process.stdout
+        if out is not None and not select.select([out], [], [], _PATIENCE)[0]:
+            msg = f"the keeper of the broker's processes did not answer within {_PATIENCE:g} s"
+            raise MessagingError(msg)
+        line = out.readline() if out else b""
         if not line:
             msg = "the keeper of the broker's processes is gone, and they with it"
             raise MessagingError(msg)
@@ -106,9 +128,14 @@ class ProcessHost(Host):
         del program
         return LOOPBACK
 
+    def give_up(self) -> None:
+        self._keeper.give_up()
+
     def close(self) -> None:
-        self._keeper.close()
-        self._ports.close()
+        try:
+            self._keeper.close()
+        finally:
+            self._ports.close()
 
 
 class _Process(Running):
@@ -137,6 +164,8 @@ class _Process(Running):
 
     def stop(self, within: float) -> None:
         self._signal(signal.SIGTERM, all_of_it=False)
+        # What is frozen hears of it only so.
+        self.resume()
         try:
             self._wait_until_gone(within)
         except TimeoutError:
@@ -165,6 +194,7 @@ class _Process(Running):
             capture_output=True,
             text=True,
             check=False,
+            timeout=_EXECUTING,
         )
         if done.returncode:
             msg = f"{shlex.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}"

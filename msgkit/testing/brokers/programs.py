@@ -34,7 +34,7 @@ class Running(ABC):
 
     @abstractmethod
     def stop(self, within: float) -> None:
-        """Ask the program to end, and wait until it has.
+        """Ask the program to end, and wait until it has; one that is frozen goes on to do so.
 
         :raises TimeoutError: when it did not; it is killed then
         """
@@ -84,6 +84,10 @@ class Host(ABC):
     @abstractmethod
     def name_of(self, program: str) -> str:
         """Return the name or the address by which programs of the broker find each other."""
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """Have whatever is being started fail soon; `close` comes next."""
 
     @abstractmethod
     def close(self) -> None:

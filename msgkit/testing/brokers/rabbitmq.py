@@ -1,6 +1,7 @@
 """RabbitMQ for tests."""
 
 import os
+import secrets
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from msgkit.testing.brokers.broker import Broker, Layout
 from msgkit.testing.brokers.nodes import Node
 from msgkit.testing.brokers.processes import ProcessHost
 from msgkit.testing.brokers.programs import LOOPBACK, Host, Program
-from msgkit.testing.brokers.supply import Provider, Supply, Unavailable, contained, external_url, fits
+from msgkit.testing.brokers.supply import Provider, Supply, Unavailable, addresses_in, contained, external_url, fits
 from msgkit.testing.proxy import Address
 
 __all__ = ["RabbitMQ"]
@@ -49,6 +50,8 @@ class RabbitMQ(Broker):
         super().__init__(version, provider=provider, nodes=nodes, proxied=proxied, config=config)
         self._plugins = [_MANAGEMENT] if management else []
         self._management: Address | None = None
+        #: Who knows it may do all that the broker may.
+        self._cookie = secrets.token_hex(16)
 
     @property
     def management_url(self) -> str:
@@ -95,13 +98,15 @@ class RabbitMQ(Broker):
 
     async def _found_there(self) -> Layout:
         url = external_url(self.name)
-        parts = urlsplit(url)
-        direct = Address(parts.hostname or "localhost", parts.port or _PORT)
+        direct = addresses_in(url, _PORT)
         if not self._proxied:
-            return Layout(nodes=(), url=url, addresses=[direct], direct=[direct])
-        door = await self._new_proxy().open(direct)
+            return Layout(nodes=(), url=url, addresses=direct, direct=direct)
+        proxy = self._new_proxy()
+        doors = [await proxy.open(address) for address in direct]
+        parts = urlsplit(url)
         user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-        return Layout(nodes=(), url=parts._replace(netloc=f"{user}{door}").geturl(), addresses=[door], direct=[direct])
+        through = parts._replace(netloc=f"{user}{','.join(map(str, doors))}").geturl()
+        return Layout(nodes=(), url=through, addresses=doors, direct=direct)
 
     # -- what runs
 
@@ -148,7 +153,7 @@ class RabbitMQ(Broker):
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             },
             files={
-                ".erlang.cookie": "msgkit",
+                ".erlang.cookie": self._cookie,
                 f"{number}/plugins": f"[{','.join(self._plugins)}].\n",
                 f"{number}/rabbitmq.conf": self._configured(host, direct.port),
             },

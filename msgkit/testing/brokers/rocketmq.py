@@ -3,14 +3,13 @@
 import shlex
 from collections.abc import Mapping
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from msgkit.errors import ConfigurationError
 from msgkit.testing.brokers.answering import rocketmq_brokers, rocketmq_runs
 from msgkit.testing.brokers.broker import Broker, Layout
 from msgkit.testing.brokers.nodes import Node
 from msgkit.testing.brokers.programs import Host, Program
-from msgkit.testing.brokers.supply import Provider, Supply, contained, external_url, from_jars, java_in
+from msgkit.testing.brokers.supply import Provider, Supply, addresses_in, contained, external_url, from_jars, java_in
 from msgkit.testing.proxy import Address, FaultProxy
 
 __all__ = ["RocketMQ"]
@@ -49,7 +48,11 @@ _LOGGING = """\
 
 
 class RocketMQ(Broker):
-    """RocketMQ. Its node is the broker; the name server has a life of its own."""
+    """RocketMQ. Its node is the broker; the name server has a life of its own.
+
+    As a process it opens one port on all interfaces, of which its settings know nothing but the
+    number: that for replicas. A container shows it to nobody.
+    """
 
     name: ClassVar[str] = "rocketmq"
     title: ClassVar[str] = "RocketMQ"
@@ -105,8 +108,7 @@ class RocketMQ(Broker):
             msg = "a RocketMQ that somebody else runs tells its clients its own address: no proxy can stand before it"
             raise ConfigurationError(msg)
         url = external_url(self.name)
-        hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
-        addresses = [Address(host, int(port or _PORT)) for host, _, port in (each.partition(":") for each in hosts)]
+        addresses = addresses_in(url, _PORT)
         return Layout(nodes=(), url=url, addresses=addresses, direct=addresses)
 
     # -- what runs
@@ -199,13 +201,13 @@ def _script(host: Host, supply: Supply, *arguments: str) -> str:
     # The home of the image is told apart from that of the program, where its store and its logs go.
     options = (
         "-XX:+UseSerialGC",
-        f"-Duser.home={host.home}",
-        f"-Drmq.logback.configurationFile={host.home}/logging.xml",
+        f"-Duser.home={shlex.quote(host.home)}",
+        f"-Drmq.logback.configurationFile={shlex.quote(host.home)}/logging.xml",
     )
     return "\n".join(
         [
             _libraries(supply),
-            f"export ROCKETMQ_HOME={host.home} JDK_JAVA_OPTIONS={shlex.quote(' '.join(_OPENED))}",
+            f"export ROCKETMQ_HOME={shlex.quote(host.home)} JDK_JAVA_OPTIONS={shlex.quote(' '.join(_OPENED))}",
             f'exec {java_in(supply)} {" ".join(options)} -cp "$libraries" {" ".join(arguments)}',
         ]
     )

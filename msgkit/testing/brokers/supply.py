@@ -5,19 +5,23 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from msgkit.errors import ConfigurationError, MessagingError
+from msgkit.settings import redact
 from msgkit.testing.brokers.install import jars
 from msgkit.testing.brokers.install.java import OLDEST_JAVA, java
 from msgkit.testing.brokers.install.recipes import candidates
 from msgkit.testing.brokers.install.trouble import Trouble
 from msgkit.testing.brokers.processes import ProcessHost
 from msgkit.testing.brokers.programs import Host
+from msgkit.testing.proxy import Address
 
 __all__ = [
     "Provider",
     "Supply",
     "Unavailable",
+    "addresses_in",
     "contained",
     "external_url",
     "fits",
@@ -82,6 +86,22 @@ def external_url(name: str) -> str:
     return url
 
 
+def addresses_in(url: str, port: int) -> Sequence[Address]:
+    """Return the addresses that a URL names, one or several, with a port for those that have none.
+
+    :raises ConfigurationError: when there is none, or a port is no number
+    """
+    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    try:
+        found = [Address(host, int(said or port)) for host, _, said in (each.partition(":") for each in hosts) if host]
+    except ValueError:
+        found = []
+    if not found:
+        msg = f"{redact(url)} names no address: write it like amqp://user:password@host:{port}"
+        raise ConfigurationError(msg)
+    return found
+
+
 def fits(title: str, wanted: str | None, versions: Sequence[str]) -> str:
     """Return the first of the versions at hand that is the one wanted, or a part of it: 4.1 of "4".
 
@@ -102,7 +122,11 @@ def from_jars(name: str, wanted: str | None) -> Supply:
     if java() is None:
         msg = f"no Java {OLDEST_JAVA} or newer was found: run `{_INSTALL} {name}`, or set JAVA_HOME"
         raise Unavailable(msg)
-    folder = jars.find(name, wanted)
+    try:
+        folder = jars.find(name, wanted)
+    except Trouble as trouble:
+        msg = f"{trouble.why}: {trouble.mend}"
+        raise Unavailable(msg) from trouble
     if folder is None:
         version = wanted or jars.versions(name)[0]
         msg = f"the jars of version {version} are not in the cache: run `{_INSTALL} {name}`"
@@ -131,13 +155,13 @@ def contained(name: str, wanted: str | None, software: str) -> Supply:
         msg = f"{missing.why}; {missing.mend}"
         raise Unavailable(msg)
     official, *others = candidates(name, wanted)
-    image = next(filter(images.present, [official, *others]), None)
-    if image is None:
-        try:
+    try:
+        image = next(filter(images.present, [official, *others]), None)
+        if image is None:
             images.pull(official)
-        except Trouble as trouble:
-            raise Unavailable(trouble.why) from trouble
-        image = official
+            image = official
+    except Trouble as trouble:
+        raise Unavailable(trouble.why) from trouble
     return Supply(
         provider="container",
         version=image.rpartition(":")[2].partition("-")[0],

@@ -26,12 +26,18 @@ _PATIENCE = 900
 
 
 def present(reference: str) -> bool:
-    """Does an engine answer, and have this image?"""
+    """Does an engine answer, and have this image?
+
+    :raises Trouble: when it answers, but not this
+    """
     try:
         with connected() as engine:
             return _label(engine, reference) is not None
     except Trouble:
         return False
+    except (DockerException, OSError) as error:
+        why = f"the container engine does not say whether it has {reference}: {error}"
+        raise Trouble(why, mend="see what it is busy with, or start it anew") from error
 
 
 def pull(reference: str) -> None:
