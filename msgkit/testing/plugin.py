@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from typing import TYPE_CHECKING  # noqa: TID251 -- see below; no cycle hides here
 
 import pytest
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ProbeApp",
+    "RunBroker",
     "broker",
     "kafka",
     "messaging_settings",
     "messaging_values",
     "msgkit_app",
+    "msgkit_running",
     "pytest_addoption",
     "pytest_configure",
     "pytest_generate_tests",
@@ -36,6 +38,8 @@ __all__ = [
 
 #: What `msgkit_app` is.
 ProbeApp = Callable[["Application"], Awaitable["Probe"]]
+#: What `msgkit_running` is.
+RunBroker = Callable[["Broker"], AbstractContextManager["Broker"]]
 
 _WANTED = pytest.StashKey[Sequence[str]]()
 _BROKERS = pytest.StashKey[SessionBrokers]()
@@ -85,23 +89,35 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(pytestconfig: pytest.Config) -> "Iterator[Broker]":
+def msgkit_running(pytestconfig: pytest.Config) -> RunBroker:
+    """Run a broker of your own making for a `with` block; where it cannot be had, the test is skipped, or fails."""
+    return pytestconfig.stash[_BROKERS].running
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(msgkit_running: RunBroker) -> "Iterator[Broker]":
     """A RabbitMQ for the whole run: `msgkit.testing.brokers.RabbitMQ()`, started."""
-    with pytestconfig.stash[_BROKERS].started("rabbitmq") as broker:
+    from msgkit.testing.brokers import RabbitMQ  # noqa: PLC0415 -- only a run that wants one pays for it
+
+    with msgkit_running(RabbitMQ()) as broker:
         yield broker
 
 
 @pytest.fixture(scope="session")
-def kafka(pytestconfig: pytest.Config) -> "Iterator[Broker]":
+def kafka(msgkit_running: RunBroker) -> "Iterator[Broker]":
     """A Kafka for the whole run: `msgkit.testing.brokers.Kafka()`, started."""
-    with pytestconfig.stash[_BROKERS].started("kafka") as broker:
+    from msgkit.testing.brokers import Kafka  # noqa: PLC0415 -- only a run that wants one pays for it
+
+    with msgkit_running(Kafka()) as broker:
         yield broker
 
 
 @pytest.fixture(scope="session")
-def rocketmq(pytestconfig: pytest.Config) -> "Iterator[Broker]":
+def rocketmq(msgkit_running: RunBroker) -> "Iterator[Broker]":
     """A RocketMQ for the whole run: `msgkit.testing.brokers.RocketMQ()`, started."""
-    with pytestconfig.stash[_BROKERS].started("rocketmq") as broker:
+    from msgkit.testing.brokers import RocketMQ  # noqa: PLC0415 -- only a run that wants one pays for it
+
+    with msgkit_running(RocketMQ()) as broker:
         yield broker
 
 
@@ -134,15 +150,12 @@ def messaging_values() -> "SettingsValues":
 
 
 @pytest.fixture
-def messaging_settings(
-    pytestconfig: pytest.Config, broker: "Broker | Given", messaging_values: "SettingsValues"
-) -> "Settings":
+def messaging_settings(broker: "Broker | Given", messaging_values: "SettingsValues") -> "Settings":
     """Settings of the test alone: the URL of its broker, and a prefix that no other test has."""
     from msgkit.testing.stage import on_broker, on_memory  # noqa: PLC0415 -- see above
 
     if broker.url == MEMORY_URL:
         return on_memory(messaging_values)
-    pytestconfig.stash[_BROKERS].mend(broker)
     return on_broker(broker.url, messaging_values)
 
 

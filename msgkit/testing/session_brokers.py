@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar  # noqa: TID251 -- a broker is lo
 
 import pytest
 
+from msgkit.errors import ConfigurationError
 from msgkit.testing.wanted import REAL, REQUIRE
 
 if TYPE_CHECKING:
@@ -35,34 +36,32 @@ class SessionBrokers:
         self._suspects: list[Broker] = []
 
     @contextmanager
-    def started(self, name: str) -> "Generator[Broker]":
+    def running(self, broker: "Broker") -> "Generator[Broker]":
         """Run a broker; skip the test that wants it where there is none, or fail it where it is required."""
-        from msgkit.testing import brokers  # noqa: PLC0415 -- only a run that wants one pays for it
+        from msgkit.testing.brokers import Unavailable  # noqa: PLC0415 -- only a run that wants one pays for it
 
-        kinds = {"rabbitmq": brokers.RabbitMQ, "kafka": brokers.Kafka, "rocketmq": brokers.RocketMQ}
-        broker = kinds[name]()
         try:
             _complete(broker.__aenter__())
-        except brokers.Unavailable as error:
-            if name in self._required:
+        except Unavailable as error:
+            if broker.name in self._required:
                 pytest.fail(f"{error}\nand {REQUIRE} requires it", pytrace=False)
-            self._unsaid[name] = str(error)
+            self._unsaid[broker.name] = str(error)
             pytest.skip(str(error).partition("\n")[0])
         try:
             yield broker
         finally:
             _complete(broker.__aexit__(None, None, None))
 
-    def mend(self, broker: object) -> None:
-        """Have a broker run that a test may have left frozen or dead, because it failed."""
-        for suspect in [one for one in self._suspects if one is broker]:
-            self._suspects.remove(suspect)
-            with suppress(Exception):
-                # Not every one takes it that it is not frozen.
-                _complete(suspect.resume())
-            _complete(suspect.start())
-
     # -- hooks
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Have those run that a test may have left frozen, dead or cut off, because it failed."""
+        while self._suspects:
+            suspect = self._suspects.pop()
+            # One that was there for a module may have ended with it.
+            with suppress(ConfigurationError):
+                _complete(_mend(suspect))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -86,6 +85,15 @@ class SessionBrokers:
         for name, why in sorted(self._missing.items()):
             terminalreporter.section(f"tests were skipped for want of {name}")
             terminalreporter.line(why)
+
+
+async def _mend(broker: "Broker") -> None:
+    for node in broker.nodes:
+        # Without a proxy there is nothing to heal.
+        with suppress(ConfigurationError):
+            await node.proxy.heal()
+    await broker.resume()
+    await broker.start()
 
 
 def _used_by(item: pytest.Item) -> "list[Broker]":

@@ -39,7 +39,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from msgkit.errors import MessagingError
+from msgkit.errors import ConfigurationError, MessagingError
 
 LIFE = Path(__file__).with_name("life.txt")
 
@@ -48,36 +48,53 @@ class Unavailable(MessagingError):
     pass
 
 
+class Proxy:
+    async def heal(self):
+        lives("heal")
+
+
+class Node:
+    def __init__(self, proxied):
+        self.proxied = proxied
+
+    @property
+    def proxy(self):
+        if self.proxied:
+            return Proxy()
+        raise ConfigurationError("there is no proxy")
+
+
+def lives(how):
+    with LIFE.open("a") as life:
+        print(how, file=life)
+
+
 class RabbitMQ:
     name = "rabbitmq"
     url = "memory://stand-in"
-    nodes = ("one",)
+    nodes = (Node(proxied=True), Node(proxied=False))
 
     def __init__(self, **options):
         self.options = options
 
-    def lives(self, how):
-        with LIFE.open("a") as life:
-            print(how, file=life)
-
     async def __aenter__(self):
-        self.lives("started")
+        lives("started")
         return self
 
     async def __aexit__(self, *exc):
-        self.lives("ended")
+        lives("ended")
 
     async def log(self):
         return "-- one\\n" + "\\n".join(f"line {number}" for number in range(100))
 
     async def start(self):
-        self.lives("start")
+        lives("start")
 
     async def resume(self):
-        raise RuntimeError("it is not frozen")
+        lives("resume")
 
     async def kill(self):
-        self.lives("kill")
+        lives("kill")
 
 
 class Kafka(RabbitMQ):

@@ -473,11 +473,11 @@ def test_a_test_that_fails_shows_its_brokers_log_and_leaves_a_broker_that_is_men
 
         def test_before(messaging_settings): ...
 
-        def test_that_kills(broker, rabbitmq, messaging_settings):
+        def test_that_kills(broker, rabbitmq):
             asyncio.run(broker.kill())
             raise ValueError("now what?")
 
-        def test_after(messaging_settings): ...
+        def test_after(rabbitmq): ...
 
         def test_later(messaging_settings): ...
 
@@ -489,7 +489,7 @@ def test_a_test_that_fails_shows_its_brokers_log_and_leaves_a_broker_that_is_men
     assert ran.text.count("- msgkit: rabbitmq log -") == 1
     assert "-- one\n… 61 lines …\nline 61\n" in ran.text
     assert "line 99" in ran.text
-    assert scratch.read("life.txt").split() == ["started", "kill", "start", "ended"]
+    assert scratch.read("life.txt").split() == ["started", "kill", "heal", "resume", "start", "ended"]
 
 
 # -- what it costs those who do not use it
