@@ -152,10 +152,13 @@ def messaging_values() -> "SettingsValues":
 @pytest.fixture
 def messaging_settings(broker: "Broker | Given", messaging_values: "SettingsValues") -> "Settings":
     """Settings of the test alone: the URL of its broker, and a prefix that no other test has."""
-    from msgkit.testing.stage import on_broker, on_memory  # noqa: PLC0415 -- see above
+    from msgkit.testing.stage import on_broker, on_memory, without_binding  # noqa: PLC0415 -- see above
 
     if broker.url == MEMORY_URL:
         return on_memory(messaging_values)
+    if why := without_binding(broker.url):
+        # It would be said by whatever connects first, deep down.
+        pytest.fail(why, pytrace=False)
     return on_broker(broker.url, messaging_values)
 
 

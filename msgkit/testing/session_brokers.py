@@ -40,13 +40,17 @@ class SessionBrokers:
         """Run a broker; skip the test that wants it where there is none, or fail it where it is required."""
         from msgkit.testing.brokers import Unavailable  # noqa: PLC0415 -- only a run that wants one pays for it
 
+        why = ""
         try:
             _complete(broker.__aenter__())
         except Unavailable as error:
-            if broker.name in self._required:
-                pytest.fail(f"{error}\nand {REQUIRE} requires it", pytrace=False)
-            self._unsaid[broker.name] = str(error)
-            pytest.skip(str(error).partition("\n")[0])
+            why = str(error)
+        # Out of the `except`: its error would be shown as well.
+        if why and broker.name in self._required:
+            pytest.fail(f"{why}\nand {REQUIRE} requires it", pytrace=False)
+        if why:
+            self._unsaid[broker.name] = why
+            pytest.skip(why.partition("\n")[0])
         try:
             yield broker
         finally:

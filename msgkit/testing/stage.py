@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 from msgkit.application import Application
+from msgkit.brokers import binding_for
 from msgkit.envelope import new_id
+from msgkit.errors import ConfigurationError
 from msgkit.settings import BrokerSettings, Settings, SettingsValues
 from msgkit.testing.real_time import RealTime
 from msgkit.testing.virtual_time import VirtualTime
 
-__all__ = ["StageSettings", "Time", "on_broker", "on_memory", "private"]
+__all__ = ["StageSettings", "Time", "on_broker", "on_memory", "private", "without_binding"]
 
 Time = RealTime | VirtualTime
 
@@ -21,6 +23,15 @@ _Address = Callable[[str], BrokerSettings]
 _NO_LETTER = re.compile(r"[^a-z0-9]+", re.IGNORECASE)
 #: Seconds for which what hangs in a handler may keep a test from ending.
 _DRAIN_MEMORY, _DRAIN_BROKER = 1.0, 5.0
+
+
+def without_binding(url: str) -> str:
+    """Say why nothing here can talk to a broker; empty when something can."""
+    try:
+        binding_for(url)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
 
 
 class StageSettings(Settings):

@@ -81,14 +81,15 @@ class Broker(ABC):
         self._layout: Layout | None = None
 
     def __repr__(self) -> str:
-        state = redact(self._layout.url) if self._layout else "not started"
+        ended = "ended" if self._supply else "not started"
+        state = redact(self._layout.url) if self._layout else ended
         return f"<{type(self).__name__} {state}>"
 
     # -- what it is
 
     @property
     def url(self) -> str:
-        """What `MSGKIT_URL` is to be."""
+        """What `MSGKIT_URL` is to be. Other clients may not know URLs of several hosts: give them `addresses`."""
         return self._open_layout.url
 
     @property

@@ -157,6 +157,9 @@ async def _up(names: Sequence[str], provider: Provider | None, version: str | No
 
 
 async def _run(broker: Broker) -> None:
+    # Apart from what a program may read.
+    sys.stderr.write(f"starting {broker.title} ...\n")
+    sys.stderr.flush()
     async with broker:
         # One that is somebody else's may have a password.
         url = f"${variable(broker.name)}" if broker.provider == "external" else broker.url

@@ -161,7 +161,11 @@ class _Container(Running):
         return self._started is not None and self._status() in {_RUNNING, _PAUSED}
 
     def execute(self, command: Sequence[str]) -> str:
-        done = self._container.exec_run(list(command), demux=True)
+        try:
+            done = self._container.exec_run(list(command), demux=True)
+        except APIError as error:
+            msg = f"{shlex.join(command)} cannot be run in {self._program.name}: {error.explanation}"
+            raise MessagingError(msg) from error
         # With `demux` it is a pair, of which the stubs know nothing.
         out, err = (bytes(part or b"").decode(errors="replace") for part in done.output)
         if done.exit_code:

@@ -36,7 +36,10 @@ _LOGGING = " ".join(
 
 
 class Kafka(Broker):
-    """Kafka, by KRaft: no ZooKeeper. As a cluster each topic has three replicas, of which two must be in step."""
+    """Kafka, by KRaft: no ZooKeeper. As a cluster each topic has three replicas, of which two must be in step.
+
+    A topic that nobody created is an error, unless `config` says `auto.create.topics.enable`.
+    """
 
     name: ClassVar[str] = "kafka"
     title: ClassVar[str] = "Kafka"

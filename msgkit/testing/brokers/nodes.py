@@ -102,7 +102,10 @@ class Node:
     # -- the same without a loop
 
     def start_now(self) -> None:
-        if not self._running.is_alive():
+        if self._running.is_alive():
+            # Who is frozen would never answer.
+            self._running.resume()
+        else:
             self._running.start()
         until = time.monotonic() + _PATIENCE
         while not self._is_up():

@@ -186,6 +186,9 @@ class _Process(Running):
         return bool(self._keeper.ask("look", name=self._program.name))
 
     def execute(self, command: Sequence[str]) -> str:
+        if not self.is_alive():
+            msg = f"{shlex.join(command)} cannot be run in {self._program.name}: it is not running"
+            raise MessagingError(msg)
         done = subprocess.run(  # noqa: S603 -- a test says what is run
             command,
             env=self._env,

@@ -128,8 +128,10 @@ def from_jars(name: str, wanted: str | None) -> Supply:
         msg = f"{trouble.why}: {trouble.mend}"
         raise Unavailable(msg) from trouble
     if folder is None:
-        version = wanted or jars.versions(name)[0]
-        msg = f"the jars of version {version} are not in the cache: run `{_INSTALL} {name}`"
+        pinned = jars.versions(name)
+        version = fits(name, wanted, pinned)
+        newer = "" if version == pinned[0] else " --newer"
+        msg = f"the jars of version {version} are not in the cache: run `{_INSTALL} {name}{newer}`"
         raise Unavailable(msg)
     version = folder.name.rpartition("-")[2]
     return Supply(provider="process", version=version, software=str(folder), host=ProcessHost)
