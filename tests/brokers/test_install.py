@@ -13,7 +13,7 @@ from msgkit.testing.brokers.cache import cache, disk_used
 from msgkit.testing.brokers.install import distributions, jars
 from msgkit.testing.brokers.install.distributions import DISTRIBUTIONS, PINS, Distribution
 from msgkit.testing.brokers.install.java import java
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 from tests.brokers import toys
 from tests.brokers.toys import JARS
 

@@ -16,7 +16,7 @@ import pytest
 from msgkit.testing.brokers.install import engine
 from msgkit.testing.brokers.install.engine import Daemon, answer, ensure, trouble
 from msgkit.testing.brokers.install.running import program
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 # A port of this machine where nobody listens.
 NOBODY = "tcp://127.0.0.1:9"

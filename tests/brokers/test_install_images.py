@@ -10,7 +10,7 @@ from msgkit.testing.brokers.install import distributions, images
 from msgkit.testing.brokers.install.base import mirror_in, proxies, tarball
 from msgkit.testing.brokers.install.engine import connected, trouble
 from msgkit.testing.brokers.install.recipes import BASE, NEWER, RECIPES, Recipe, candidates, recipe
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 from tests.brokers import toys
 
 FOLDER = Path(__file__).parent.parent / "images"

@@ -15,7 +15,7 @@ from msgkit.testing.brokers.install.packages import (
     services_left_alone,
     update,
 )
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 PACKAGES = "msgkit.testing.brokers.install.packages"
 

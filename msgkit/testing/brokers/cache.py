@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["cache", "disk_used"]
 

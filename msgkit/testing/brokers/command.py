@@ -13,8 +13,8 @@ from types import FrameType
 from msgkit.errors import ConfigurationError, MessagingError
 from msgkit.testing.brokers import Broker, Kafka, RabbitMQ, RocketMQ
 from msgkit.testing.brokers.cache import cache, disk_used
-from msgkit.testing.brokers.install.trouble import Trouble
 from msgkit.testing.brokers.supply import Provider, variable
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["main"]
 

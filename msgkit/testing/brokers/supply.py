@@ -12,9 +12,9 @@ from msgkit.settings import redact
 from msgkit.testing.brokers.install import jars
 from msgkit.testing.brokers.install.java import OLDEST_JAVA, java
 from msgkit.testing.brokers.install.recipes import candidates
-from msgkit.testing.brokers.install.trouble import Trouble
 from msgkit.testing.brokers.processes import ProcessHost
 from msgkit.testing.brokers.programs import Host
+from msgkit.testing.brokers.trouble import Trouble
 from msgkit.testing.proxy import Address
 
 __all__ = [

@@ -11,7 +11,7 @@ from msgkit.testing.brokers.cache import cache
 from msgkit.testing.brokers.install.packages import require, update
 from msgkit.testing.brokers.install.running import program, run
 from msgkit.testing.brokers.install.telling import Say, timed
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["mirror_in", "proxies", "tarball"]
 

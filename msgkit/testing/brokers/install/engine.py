@@ -19,7 +19,7 @@ from msgkit.testing.brokers.install.locks import locked
 from msgkit.testing.brokers.install.packages import obstacle, require
 from msgkit.testing.brokers.install.running import program, run, search_path, tail
 from msgkit.testing.brokers.install.telling import Say, timed
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["PACKAGES", "Daemon", "answer", "connected", "ensure", "trouble"]
 

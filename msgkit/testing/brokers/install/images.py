@@ -16,7 +16,7 @@ from msgkit.testing.brokers.install.locks import locked
 from msgkit.testing.brokers.install.recipes import BASE, Recipe, candidates, chosen, recipe
 from msgkit.testing.brokers.install.running import tail
 from msgkit.testing.brokers.install.telling import Say, timed
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["ensure", "present", "pull"]
 

@@ -9,7 +9,7 @@ from msgkit.testing.brokers.install.packages import JAVA, missing, require
 from msgkit.testing.brokers.install.readiness import served
 from msgkit.testing.brokers.install.recipes import NEWER
 from msgkit.testing.brokers.install.telling import Say
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["Wish", "install", "wishes"]
 

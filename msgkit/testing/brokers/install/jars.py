@@ -12,7 +12,7 @@ from msgkit.testing.brokers.install.locks import locked
 from msgkit.testing.brokers.install.packages import installing, require
 from msgkit.testing.brokers.install.running import program, run
 from msgkit.testing.brokers.install.telling import Say, timed
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["download", "fetch", "find", "verify", "versions"]
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from msgkit.testing.brokers.install.running import program, run
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["OLDEST_JAVA", "java"]
 

@@ -11,7 +11,7 @@ from msgkit.testing.brokers.install.java import OLDEST_JAVA, java
 from msgkit.testing.brokers.install.locks import locked
 from msgkit.testing.brokers.install.running import program, run
 from msgkit.testing.brokers.install.telling import Say, timed
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["JAVA", "POLICY", "install", "installing", "missing", "obstacle", "require", "services_left_alone", "update"]
 

@@ -9,7 +9,7 @@ from msgkit.testing.brokers.install.java import OLDEST_JAVA, java
 from msgkit.testing.brokers.install.packages import JAVA, installing
 from msgkit.testing.brokers.install.recipes import candidates
 from msgkit.testing.brokers.install.running import program
-from msgkit.testing.brokers.install.trouble import Trouble
+from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["PROVIDERS", "served", "served_or_not"]
 
