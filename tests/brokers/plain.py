@@ -24,6 +24,7 @@ aiokafka_admin: Any = import_module("aiokafka.admin")
 
 _NAME = "plain"
 _SOON = 5
+_ALIKE = 4
 
 
 def frame(code: int, fields: Mapping[str, object], body: bytes = b"") -> bytes:
@@ -149,10 +150,13 @@ class _RocketMQ(Client):
 
     async def stored(self) -> int:
         (node,) = self.broker.nodes
-        # Consumers see a message some time after it was confirmed; it is there before.
-        fields = {"topic": _NAME, "queueId": 0, "committed": "false"}
-        answer = await self._ask(node.direct, self._MAX_OFFSET, fields)
-        return int(answer["offset"])
+        # A message is counted some time after it was confirmed: look until nothing changes.
+        counts: list[int] = []
+        while len(counts) < _ALIKE or len(set(counts[-_ALIKE:])) > 1:
+            answer = await self._ask(node.direct, self._MAX_OFFSET, {"topic": _NAME, "queueId": 0})
+            counts.append(int(answer["offset"]))
+            await asyncio.sleep(0.1)
+        return counts[-1]
 
     async def close(self) -> None:
         self._writer.close()

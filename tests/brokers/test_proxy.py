@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,8 @@ from msgkit.testing.proxy.proxy import Door
 from tests.brokers.ends import LOOPBACK, SILENCE, Scene, both_ways, scene
 from tests.brokers.fault_checks import CHECKS, Check
 
+OTHERS: set[threading.Thread] = set()
+
 each_check = pytest.mark.parametrize("check", CHECKS, ids=str)
 
 
@@ -27,8 +29,16 @@ def descriptors() -> int:
     return len(list(here.iterdir())) if here.exists() else 0
 
 
+@pytest.fixture(autouse=True)
+def others() -> Iterator[None]:
+    """Leave those out of `threads` that stand before the brokers of other tests."""
+    OTHERS.update(threading.enumerate())
+    yield
+    OTHERS.clear()
+
+
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "msgkit:proxy"]
+    return [thread.name for thread in threading.enumerate() if thread.name == "msgkit:proxy" and thread not in OTHERS]
 
 
 def without(fault: str) -> type[FaultProxy]:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 _PATIENCE = 120.0
 _STOPPING = 60.0
 _LOOK = 0.05
+_TRIES = 5
 _TAIL = 4000
 
 
@@ -34,6 +35,7 @@ class Node:
         direct: Address,
         proxy: FaultProxy | None,
         answers: Callable[[], bool],
+        passing: str = "",
     ) -> None:
         self.name = name
         #: What clients connect to: through the proxy, if there is one.
@@ -43,6 +45,8 @@ class Node:
         self._running = running
         self._proxy = proxy
         self._answers = answers
+        #: What its log says where it may be started once more.
+        self._passing = passing
 
     def __repr__(self) -> str:
         return f"Node({self.name!r}, {self.address})"
@@ -107,10 +111,13 @@ class Node:
             self._running.resume()
         else:
             self._running.start()
-        until = time.monotonic() + _PATIENCE
+        until, tries = time.monotonic() + _PATIENCE, 1
         while not self._is_up():
             if not self._running.is_alive():
-                raise MessagingError(self._failed("ended as it was started"))
+                if tries == _TRIES or not self._passing or self._passing not in self._running.log():
+                    raise MessagingError(self._failed("ended as it was started"))
+                tries += 1
+                self._running.start()
             if time.monotonic() > until:
                 raise MessagingError(self._failed(f"did not answer within {_PATIENCE:g} s"))
             time.sleep(_LOOK)

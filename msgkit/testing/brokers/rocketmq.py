@@ -16,6 +16,8 @@ __all__ = ["RocketMQ"]
 
 _PORT = 9876
 _NAMES = "names"
+#: It looks at every interface of the machine, and ends when one vanishes just then, as those of containers do.
+_PASSING = "getFlags() failed"
 _ADMIN = "org.apache.rocketmq.tools.command.MQAdminStartup"
 #: Within the official image, and the one that is built here.
 _IN_IMAGE = "$ROCKETMQ_HOME/lib"
@@ -144,6 +146,7 @@ class RocketMQ(Broker):
             direct=direct,
             proxy=proxy,
             answers=lambda: bool(rocketmq_brokers(direct)),
+            passing=_PASSING,
         )
 
     def _broker(self, host: Host, supply: Supply, proxy: FaultProxy | None, names: Node) -> Node:
@@ -194,6 +197,7 @@ class RocketMQ(Broker):
             direct=direct,
             proxy=proxy,
             answers=lambda: str(address) in rocketmq_brokers(names.direct) and rocketmq_runs(direct),
+            passing=_PASSING,
         )
 
 
