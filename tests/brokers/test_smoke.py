@@ -1,5 +1,7 @@
 """Each kind of broker from each provider, as a program uses it that has never heard of this library."""
 
+import asyncio
+
 import aio_pika
 import pytest
 
@@ -44,7 +46,10 @@ async def by_aiokafka(broker: Broker, body: str) -> str:
 async def by_mqadmin(broker: Broker, body: str) -> str:
     assert isinstance(broker, RocketMQ)
     await broker.admin("updateTopic", "-t", "smoke", "-c", "DefaultCluster", "-r", "1", "-w", "1")
-    assert "SEND_OK" in await broker.admin("sendMessage", "-t", "smoke", "-p", body)
+    async with asyncio.timeout(60):
+        # The name server hears of a topic some time after the broker.
+        while "SEND_OK" not in await broker.admin("sendMessage", "-t", "smoke", "-p", body):
+            pass
     return (await broker.admin("consumeMessage", "-t", "smoke", "-c", "1")).rpartition("BODY:")[2]
 
 

@@ -13,7 +13,16 @@ from msgkit.errors import ConfigurationError
 from msgkit.settings import redact
 from msgkit.testing.brokers.nodes import Node, together
 from msgkit.testing.brokers.programs import Host
-from msgkit.testing.brokers.supply import Provider, Supply, Unavailable, providers, variable
+from msgkit.testing.brokers.supply import (
+    Provider,
+    Supply,
+    Unavailable,
+    addresses_in,
+    contained,
+    external_url,
+    providers,
+    variable,
+)
 from msgkit.testing.proxy import Address, FaultProxy
 
 __all__ = ["Broker", "Layout"]
@@ -205,10 +214,21 @@ class Broker(ABC):
                 lacking.append(f"  {provider}: {error}")
         raise Unavailable("\n".join([f"no {self.title} can be had here", *lacking]))
 
+    def _supplied(self, provider: Provider) -> Supply:
+        match provider:
+            case "external":
+                external_url(self.name)
+                return Supply(provider=provider)
+            case "container":
+                return contained(self.name, self._wanted, software=self._in_image)
+            case "process":
+                return self._installed()
+
     async def _open(self) -> None:
         supply = self._open_supply
         if supply.host is None:
-            self._layout = await self._found_there()
+            url = external_url(self.name)
+            self._layout = await self._found_there(url, addresses_in(url, self._port))
             return
         opening = asyncio.ensure_future(asyncio.to_thread(self._open_at, supply.host))
         try:
@@ -246,9 +266,14 @@ class Broker(ABC):
 
     # -- for the kinds of broker
 
+    #: Where it listens, when a URL does not say.
+    _port: ClassVar[int]
+    #: Where its programs stand in an image.
+    _in_image: ClassVar[str]
+
     @abstractmethod
-    def _supplied(self, provider: Provider) -> Supply:
-        """Return what a provider can give.
+    def _installed(self) -> Supply:
+        """Return what processes of this machine can give.
 
         :raises Unavailable: saying what is missing, and how to get it
         """
@@ -257,9 +282,12 @@ class Broker(ABC):
     def _lay_out(self, host: Host, supply: Supply) -> Layout:
         """Say what runs where."""
 
-    @abstractmethod
-    async def _found_there(self) -> Layout:
+    async def _found_there(self, url: str, addresses: Sequence[Address]) -> Layout:
         """Say how to reach what the environment names."""
+        if self._proxied:
+            msg = f"a {self.title} of somebody else tells its clients its own address: no proxy can stand before it"
+            raise ConfigurationError(msg)
+        return Layout(nodes=(), url=url, addresses=addresses, direct=addresses)
 
     def _told(self, supply: Supply) -> Supply:
         """Return what is known of it now that it can be asked; blocks."""

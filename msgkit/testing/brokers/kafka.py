@@ -8,17 +8,16 @@ from functools import partial
 from secrets import token_bytes
 from typing import ClassVar
 
-from msgkit.errors import ConfigurationError, MessagingError
+from msgkit.errors import MessagingError
 from msgkit.testing.brokers.answering import kafka_brokers
 from msgkit.testing.brokers.broker import Broker, Layout
 from msgkit.testing.brokers.nodes import Node
 from msgkit.testing.brokers.programs import LOOPBACK, Host, Program
-from msgkit.testing.brokers.supply import Provider, Supply, addresses_in, contained, external_url, from_jars, java_in
+from msgkit.testing.brokers.supply import Supply, from_jars, java_in
 from msgkit.testing.proxy import Address
 
 __all__ = ["Kafka"]
 
-_PORT = 9092
 _PATIENCE = 60.0
 _LOOK = 0.05
 #: Within the official image, and the one that is built here.
@@ -43,24 +42,11 @@ class Kafka(Broker):
 
     name: ClassVar[str] = "kafka"
     title: ClassVar[str] = "Kafka"
+    _port = 9092
+    _in_image = _IN_IMAGE
 
-    def _supplied(self, provider: Provider) -> Supply:
-        match provider:
-            case "external":
-                external_url(self.name)
-                return Supply(provider=provider)
-            case "container":
-                return contained(self.name, self._wanted, software=_IN_IMAGE)
-            case "process":
-                return from_jars(self.name, self._wanted)
-
-    async def _found_there(self) -> Layout:
-        if self._proxied:
-            msg = "a Kafka that somebody else runs tells its clients its own address: no proxy can stand before it"
-            raise ConfigurationError(msg)
-        url = external_url(self.name)
-        addresses = addresses_in(url, _PORT)
-        return Layout(nodes=(), url=url, addresses=addresses, direct=addresses)
+    def _installed(self) -> Supply:
+        return from_jars(self.name, self._wanted)
 
     # -- what runs
 

@@ -4,7 +4,7 @@ import os
 import secrets
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,14 +17,13 @@ from msgkit.testing.brokers.broker import Broker, Layout
 from msgkit.testing.brokers.nodes import Node
 from msgkit.testing.brokers.processes import ProcessHost
 from msgkit.testing.brokers.programs import LOOPBACK, Host, Program
-from msgkit.testing.brokers.supply import Provider, Supply, Unavailable, addresses_in, contained, external_url, fits
+from msgkit.testing.brokers.supply import Provider, Supply, Unavailable, fits
 from msgkit.testing.proxy import Address
 
 __all__ = ["RabbitMQ"]
 
 #: Debian's scripts in PATH change the user and the folder before they begin; these do not.
 _DEBIAN = Path("/usr/lib/rabbitmq/bin")
-_PORT = 5672
 _MANAGEMENT = "rabbitmq_management"
 
 
@@ -36,6 +35,8 @@ class RabbitMQ(Broker):
 
     name: ClassVar[str] = "rabbitmq"
     title: ClassVar[str] = "RabbitMQ"
+    _port = 5672
+    _in_image = str(_DEBIAN)
 
     def __init__(
         self,
@@ -73,16 +74,6 @@ class RabbitMQ(Broker):
 
     # -- where it comes from
 
-    def _supplied(self, provider: Provider) -> Supply:
-        match provider:
-            case "external":
-                external_url(self.name)
-                return Supply(provider=provider)
-            case "container":
-                return contained(self.name, self._wanted, software=str(_DEBIAN))
-            case "process":
-                return self._installed()
-
     def _installed(self) -> Supply:
         found = shutil.which("rabbitmq-server", path=os.pathsep.join([str(_DEBIAN), os.environ.get("PATH", "")]))
         if found is None:
@@ -96,17 +87,16 @@ class RabbitMQ(Broker):
         fits(self.title, self._wanted, [version])
         return Supply(provider="process", version=version, software=str(Path(found).parent), host=ProcessHost)
 
-    async def _found_there(self) -> Layout:
-        url = external_url(self.name)
-        direct = addresses_in(url, _PORT)
+    async def _found_there(self, url: str, addresses: Sequence[Address]) -> Layout:
         if not self._proxied:
-            return Layout(nodes=(), url=url, addresses=direct, direct=direct)
+            return await super()._found_there(url, addresses)
+        # It tells its clients nothing of where it is, so that they stay with the proxy.
         proxy = self._new_proxy()
-        doors = [await proxy.open(address) for address in direct]
+        doors = [await proxy.open(address) for address in addresses]
         parts = urlsplit(url)
         user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
         through = parts._replace(netloc=f"{user}{','.join(map(str, doors))}").geturl()
-        return Layout(nodes=(), url=through, addresses=doors, direct=direct)
+        return Layout(nodes=(), url=through, addresses=doors, direct=addresses)
 
     # -- what runs
 

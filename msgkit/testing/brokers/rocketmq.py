@@ -9,12 +9,11 @@ from msgkit.testing.brokers.answering import rocketmq_brokers, rocketmq_runs
 from msgkit.testing.brokers.broker import Broker, Layout
 from msgkit.testing.brokers.nodes import Node
 from msgkit.testing.brokers.programs import Host, Program
-from msgkit.testing.brokers.supply import Provider, Supply, addresses_in, contained, external_url, from_jars, java_in
+from msgkit.testing.brokers.supply import Provider, Supply, from_jars, java_in
 from msgkit.testing.proxy import Address, FaultProxy
 
 __all__ = ["RocketMQ"]
 
-_PORT = 9876
 _NAMES = "names"
 #: It looks at every interface of the machine, and ends when one vanishes just then, as those of containers do.
 _PASSING = "getFlags() failed"
@@ -58,6 +57,8 @@ class RocketMQ(Broker):
 
     name: ClassVar[str] = "rocketmq"
     title: ClassVar[str] = "RocketMQ"
+    _port = 9876
+    _in_image = _IN_IMAGE
 
     def __init__(
         self,
@@ -95,23 +96,8 @@ class RocketMQ(Broker):
 
     # -- where it comes from
 
-    def _supplied(self, provider: Provider) -> Supply:
-        match provider:
-            case "external":
-                external_url(self.name)
-                return Supply(provider=provider)
-            case "container":
-                return contained(self.name, self._wanted, software=_IN_IMAGE)
-            case "process":
-                return from_jars(self.name, self._wanted)
-
-    async def _found_there(self) -> Layout:
-        if self._proxied:
-            msg = "a RocketMQ that somebody else runs tells its clients its own address: no proxy can stand before it"
-            raise ConfigurationError(msg)
-        url = external_url(self.name)
-        addresses = addresses_in(url, _PORT)
-        return Layout(nodes=(), url=url, addresses=addresses, direct=addresses)
+    def _installed(self) -> Supply:
+        return from_jars(self.name, self._wanted)
 
     # -- what runs
 
