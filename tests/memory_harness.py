@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
 
 from msgkit.application import Application
 from msgkit.clock import SystemClock
@@ -115,6 +114,3 @@ class MemoryHarness(Harness):
 
     async def slow(self, seconds: float) -> None:
         self._broker.faults.slow(seconds)
-
-    async def __aenter__(self) -> Self:
-        return self

@@ -3,15 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from msgkit.errors import ConfigurationError, MessagingError
 from msgkit.testing.brokers.programs import Running
 from msgkit.testing.proxy import Address, FaultProxy
 
 __all__ = ["Node", "together"]
-
-T = TypeVar("T")
 
 _PATIENCE = 120.0
 _STOPPING = 60.0

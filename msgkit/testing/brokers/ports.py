@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 
 from msgkit.errors import MessagingError
+from msgkit.testing.brokers.programs import LOOPBACK
 
 __all__ = ["Ports"]
 
@@ -15,7 +16,6 @@ _RANGE = range(20_000, 32_000)
 _TRIES = 200
 _PATIENCE = 5.0
 _LOOK = 0.02
-_LOOPBACK = "127.0.0.1"
 
 
 class Ports:
@@ -58,7 +58,7 @@ def _is_listened_to(port: int) -> bool:
         # Connections that have ended are no hindrance.
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            stream.bind((_LOOPBACK, port))
+            stream.bind((LOOPBACK, port))
         except OSError:
             return True
     return False
@@ -67,9 +67,9 @@ def _is_listened_to(port: int) -> bool:
 def _hold(port: int) -> socket.socket | None:
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        datagrams.bind((_LOOPBACK, port))
+        datagrams.bind((LOOPBACK, port))
         with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as stream:
-            stream.bind((_LOOPBACK, port))
+            stream.bind((LOOPBACK, port))
     except OSError:
         datagrams.close()
         return None

@@ -1,12 +1,10 @@
 """The harness of a real broker: hurt by its own means, and by the proxy before it."""
 
 from types import TracebackType
-from typing import Self
 
-from msgkit.errors import ConfigurationError
 from msgkit.testing.brokers import Broker
 from msgkit.testing.conformance.harness import Harness
-from msgkit.testing.proxy import Direction, FaultProxy
+from msgkit.testing.proxy import Direction
 
 __all__ = ["BrokerHarness"]
 
@@ -28,13 +26,8 @@ class BrokerHarness(Harness):
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        if not self._proxies():
-            msg = f"{broker!r} has no proxy before it: make it with proxied=True"
-            raise ConfigurationError(msg)
-
-    def _proxies(self) -> list[FaultProxy]:
-        nodes = self.broker.nodes
-        return list(dict.fromkeys(node.proxy for node in nodes)) if nodes else [self.broker.proxy]
+        nodes = broker.nodes
+        self._proxies = list(dict.fromkeys(node.proxy for node in nodes)) if nodes else [broker.proxy]
 
     async def __aexit__(
         self,
@@ -44,22 +37,19 @@ class BrokerHarness(Harness):
     ) -> None:
         await self.heal()
 
-    async def __aenter__(self) -> Self:
-        return self
-
     @property
     def url(self) -> str:
         return self.broker.url
 
     async def heal(self) -> None:
-        for proxy in self._proxies():
+        for proxy in self._proxies:
             await proxy.heal()
         if self.broker.nodes:
             await self.broker.resume()
             await self.broker.start()
 
     async def cut_connections(self) -> None:
-        for proxy in self._proxies():
+        for proxy in self._proxies:
             await proxy.cut()
 
     async def stop(self) -> None:
@@ -79,9 +69,9 @@ class BrokerHarness(Harness):
 
     async def lose_confirm(self, *, stored: bool) -> None:
         # The next byte of a confirm is the last of its connection; or that of a message is.
-        for proxy in self._proxies():
+        for proxy in self._proxies:
             await proxy.cut_after(0, Direction.DOWN if stored else Direction.UP)
 
     async def slow(self, seconds: float) -> None:
-        for proxy in self._proxies():
+        for proxy in self._proxies:
             await proxy.delay(seconds, Direction.DOWN)
