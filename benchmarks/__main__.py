@@ -4,11 +4,11 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterator
 
 from benchmarks import memory, startup
+from benchmarks.cores import stay_on_one
 from benchmarks.report import Report
 
 __all__ = ["main"]
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     # What is measured is the way of a message, and no handler of log records.
     logging.disable(logging.CRITICAL)
-    _stay_on_one_core()
+    stay_on_one()
     for report in _reports(asked):
         print(json.dumps(report.as_dict()) if asked.json else f"{report}\n", flush=True)
 
@@ -35,17 +35,23 @@ def _reports(asked: argparse.Namespace) -> Iterator[Report]:
         yield report.and_also(startup.measure(rounds=rounds))
     if which == "startup":
         yield startup.measure(rounds=rounds)
+    if which == "rabbitmq":
+        yield _on_rabbitmq(messages=messages or 10_000, rounds=rounds)
 
 
-def _stay_on_one_core() -> None:
-    """Times vary less then; and FastStream, which goes through other threads, takes half of its own."""
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+def _on_rabbitmq(*, messages: int, rounds: int) -> Report:
+    from benchmarks.rabbitmq import comparison  # noqa: PLC0415 -- what starts brokers is large, too
+    from msgkit.testing.brokers import Unavailable  # noqa: PLC0415 -- as above
+
+    try:
+        return asyncio.run(comparison.measure(messages=messages, rounds=rounds))
+    except Unavailable as error:
+        sys.exit(str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    which = ("overhead", "memory", "startup", "all")
+    which = ("overhead", "memory", "startup", "all", "rabbitmq")
     parser.add_argument("benchmark", choices=which, help="what to measure; see benchmarks/README.md")
     parser.add_argument("--messages", type=_positive, help="how many, instead of 10,000 (memory: a million)")
     parser.add_argument("--rounds", type=_positive, default=7, help="how often, in turns (7)")
