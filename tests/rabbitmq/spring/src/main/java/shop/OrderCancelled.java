@@ -1,0 +1,3 @@
+package shop;
+
+public record OrderCancelled(String id, String reason) {}

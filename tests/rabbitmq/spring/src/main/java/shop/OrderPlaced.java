@@ -1,0 +1,3 @@
+package shop;
+
+public record OrderPlaced(String id, String customer, int total) {}

@@ -1,0 +1,3 @@
+package shop;
+
+public record QuoteRequest(String article, int pieces) {}
