@@ -24,6 +24,7 @@ aiokafka_admin: Any = import_module("aiokafka.admin")
 
 _NAME = "plain"
 _SOON = 5
+_MUCH = 4_000
 _ALIKE = 4
 
 
@@ -44,7 +45,11 @@ class Client(ABC):
         self.broker = broker
 
     async def __aenter__(self) -> Self:
-        await self.connect()
+        try:
+            await self.connect()
+        except Exception as error:
+            error.add_note(f"what the broker says:\n{(await self.broker.logs())[-_MUCH:]}")
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -51,7 +51,8 @@ class Kafka(Broker):
     # -- what runs
 
     def _lay_out(self, host: Host, supply: Supply) -> Layout:
-        cluster = urlsafe_b64encode(token_bytes(16)).rstrip(b"=").decode()
+        # The first byte is fixed: an id that begins with a dash would be taken for an option.
+        cluster = urlsafe_b64encode(b"m" + token_bytes(15)).rstrip(b"=").decode()
         controllers = {number: host.reserve() for number in range(1, self._size + 1)}
         nodes = [self._node(host, supply, cluster, number, controllers) for number in controllers]
         addresses = [node.address for node in nodes]
