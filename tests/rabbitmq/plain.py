@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 __all__ = ["Plain", "PlainMessage"]
 
@@ -122,7 +122,7 @@ def _first(channel: Any, got: list[tuple[int, PlainMessage]]) -> tuple[int, Plai
 
 
 def _read(method: Any, properties: Any, body: bytes) -> PlainMessage:
-    given = {name: value for name, value in vars(properties).items() if value is not None}
+    given = {name: value for name, value in cast("dict[str, Any]", vars(properties)).items() if value is not None}
     headers: Mapping[str, Any] = given.pop("headers", {})
     return PlainMessage(
         body=body, properties=given, headers=headers, exchange=method.exchange, routing_key=method.routing_key

@@ -48,8 +48,11 @@ def _made(folder: Path, make: Callable[[Path], None]) -> Path:
         # What an earlier run left that was ended in the middle.
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        make(scratch)
-        scratch.rename(folder)
+        try:
+            make(scratch)
+            scratch.rename(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return folder
 
 

@@ -21,7 +21,7 @@ import org.springframework.beans.PropertyAccessorFactory;
 import org.springframework.core.ParameterizedTypeReference;
 
 /** What can be ordered. */
-final class Commands implements Console.Orders {
+final class Commands implements Console.Orders, AutoCloseable {
     private static final int SECONDS = 10;
     private static final TypeReference<Map<String, Object>> MAP = new TypeReference<>() {};
 
@@ -67,6 +67,11 @@ final class Commands implements Console.Orders {
             default -> throw new IllegalArgumentException("there is no such command: " + order.get("do"));
         }
         return null;
+    }
+
+    @Override
+    public void close() {
+        template.destroy();
     }
 
     private void send(JsonNode order) throws Exception {

@@ -13,10 +13,13 @@ public final class Program {
         connections.setPassword(arguments[4]);
         connections.setPublisherConfirmType(ConfirmType.CORRELATED);
         connections.setPublisherReturns(true);
-        try (var listening = new Listening(connections, console)) {
-            console.obey(new Commands(connections, listening));
+        try (var listening = new Listening(connections, console);
+                var commands = new Commands(connections, listening)) {
+            console.obey(commands);
         } finally {
             connections.destroy();
         }
+        // Without an application context Spring keeps threads for a minute that have nothing to do.
+        System.exit(0);
     }
 }
