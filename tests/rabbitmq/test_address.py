@@ -92,7 +92,12 @@ def test_options_of_the_settings_are_typed_and_may_be_text_as_the_environment_ha
 
 @pytest.mark.parametrize(
     ("query", "nearest"),
-    [("heartbaet=5", "heartbeat"), ("cafile=x", "ca_file"), ("Heartbeat=5", "heartbeat"), ("connection_timeout=1", "c")],
+    [
+        ("heartbaet=5", "heartbeat"),
+        ("cafile=x", "ca_file"),
+        ("Heartbeat=5", "heartbeat"),
+        ("connection_timeout=1", "c"),
+    ],
 )
 def test_an_unknown_option_is_refused_with_the_nearest_there_is(query: str, nearest: str) -> None:
     name, _, value = query.partition("=")
@@ -103,7 +108,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_there_is(query: str, near
 
 @pytest.mark.parametrize("name", ["user", "password", "vhost"])
 def test_what_has_its_place_in_a_url_is_no_option_of_it(name: str) -> None:
-    with pytest.raises(UnknownSetting, match=f"'{name}' is no option after the .: it is amqp://user:password@"):
+    with pytest.raises(UnknownSetting, match=f"'{name}' is no option after the .*: it is amqp://user:password@"):
         parse(f"amqp://host?{name}=hidden")
 
 
@@ -262,12 +267,15 @@ def test_a_certificate_says_who_we_are(certificates: Certificates, tmp_path: Pat
     [
         ({"ca_file": "missing"}, "ca_file names a file that cannot be read: .*missing.pem .No such file"),
         ({"ca_file": "key"}, "ca_file names a file that holds no certificate"),
-        ({"ca_file": "broken"}, "option ca_file cannot be used"),
+        ({"ca_file": "broken"}, "option ca_file cannot be used: "),
         ({"cert_file": "missing"}, "cert_file names a file that cannot be read"),
         ({"cert_file": "certificate"}, "cert_file holds no private key .*key_file"),
         ({"cert_file": "certificate", "key_file": "missing"}, "key_file names a file that cannot be read"),
         ({"cert_file": "certificate", "key_file": "certificate"}, "key_file names a file that holds no private key"),
-        ({"cert_file": "certificate", "key_file": "other"}, "cert_file and key_file cannot be used: they do not belong"),
+        (
+            {"cert_file": "certificate", "key_file": "other"},
+            "cert_file and key_file cannot be used: they do not belong",
+        ),
         ({"cert_file": "broken", "key_file": "key"}, "cert_file cannot be used"),
         ({"cert_file": "certificate", "key_file": "locked"}, "is encrypted: set the option key_password"),
         ({"key_file": "key"}, "key_file is for a certificate; say cert_file"),

@@ -1,0 +1,102 @@
+"""Whom a TLS connection trusts, and who it says it is."""
+
+import ssl
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgkit.errors import ConfigurationError
+
+__all__ = ["Tls"]
+
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_KEY = b"PRIVATE KEY-----"
+_ENCRYPTED = b"ENCRYPTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """The files in PEM, and what they are used for."""
+
+    #: Certificates of those who are trusted. None: those that the machine trusts.
+    ca_file: str | None = None
+    #: Our own certificate, where the broker asks for one.
+    cert_file: str | None = None
+    #: Its private key. None: it stands in `cert_file`.
+    key_file: str | None = None
+    #: What the private key is encrypted with.
+    key_password: str | None = field(default=None, repr=False)
+    #: False: anybody is trusted who answers.
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.verify and self.ca_file is not None:
+            msg = "RabbitMQ's option ca_file says whom to trust, and verify=false trusts anybody; leave one of them out"
+            raise ConfigurationError(msg)
+        for name in ("key_file", "key_password"):
+            if getattr(self, name) is not None and self.cert_file is None:
+                msg = f"RabbitMQ's option {name} is for a certificate; say cert_file as well"
+                raise ConfigurationError(msg)
+
+    def context(self) -> ssl.SSLContext:
+        """Read the files; each time anew, so that certificates can be renewed while the program runs.
+
+        :raises ConfigurationError: naming the option whose file cannot be used
+        """
+        if self.ca_file is not None:
+            _read_certificate(self.ca_file, "ca_file")
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert_file is not None:
+            self._identify(context, self.cert_file)
+        return context
+
+    def _identify(self, context: ssl.SSLContext, cert_file: str) -> None:
+        certificate = _read_certificate(cert_file, "cert_file")
+        key_file = self.key_file
+        if key_file is None and _KEY not in certificate:
+            msg = f"RabbitMQ's option cert_file holds no private key ({cert_file}); say where it is with key_file"
+            raise ConfigurationError(msg)
+        key = certificate if key_file is None else _read(key_file, "key_file", _KEY, "private key")
+        encrypted = _ENCRYPTED in key
+        if encrypted and not self.key_password:
+            msg = "the private key of RabbitMQ's client certificate is encrypted: set the option key_password"
+            raise ConfigurationError(msg)
+        with _blaming("option key_password" if encrypted else f"option {'key_file' if key_file else 'cert_file'}"):
+            # Without a password given, OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(cert_file, key_file, self.key_password or "")
+
+
+def _read_certificate(path: str, name: str) -> bytes:
+    content = _read(path, name, _CERTIFICATE, "certificate")
+    with _blaming(f"option {name}"):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    return content
+
+
+def _read(path: str, name: str, mark: bytes, what: str) -> bytes:
+    try:
+        content = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        msg = f"RabbitMQ's option {name} names a file that cannot be read: {path} ({reason})"
+        raise ConfigurationError(msg) from error
+    if mark not in content:
+        msg = f"RabbitMQ's option {name} names a file that holds no {what} in PEM: {path}"
+        raise ConfigurationError(msg)
+    return content
+
+
+@contextmanager
+def _blaming(what: str) -> Generator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "reason", None) or "OpenSSL cannot read it").replace("_", " ")
+        if "MISMATCH" in reason:
+            what, reason = "options cert_file and key_file", "they do not belong together"
+        msg = f"RabbitMQ's {what} cannot be used: {reason}"
+        raise ConfigurationError(msg) from error
