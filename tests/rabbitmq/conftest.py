@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from msgkit import Settings
 from msgkit.envelope import new_id
 from msgkit.testing.brokers import RabbitMQ, Unavailable
 from tests.brokers.requiring import unavailable
@@ -39,6 +40,11 @@ async def spring(interop: RabbitMQ) -> AsyncIterator[Spring]:
 @pytest.fixture
 def plain(interop: RabbitMQ) -> Plain:
     return Plain(interop.url)
+
+
+@pytest.fixture
+def settings(interop: RabbitMQ) -> Settings:
+    return Settings(url=interop.url)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """RabbitMQ as a program uses it that has pika and nothing else."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from importlib import import_module
 from time import monotonic
@@ -67,8 +67,11 @@ class Plain:
 
         return await self._on_channel(ask)
 
-    async def answer(self, queue: str, body: bytes, **properties: Any) -> PlainMessage:
-        """Answer the next message of a queue, and return it."""
+    @asynccontextmanager
+    async def answering(
+        self, queue: str, body: bytes, **properties: Any
+    ) -> AsyncGenerator["asyncio.Task[PlainMessage]"]:
+        """Answer the next message of a queue; the task returns that message."""
 
         def answer(channel: Any) -> PlainMessage:
             request = _take(channel, queue)
@@ -77,7 +80,8 @@ class Plain:
             _publish(channel, "", said["reply_to"], body, answered)
             return request
 
-        return await self._on_channel(answer)
+        async with asyncio.TaskGroup() as group:
+            yield group.create_task(self._on_channel(answer))
 
     async def _on_channel(self, do: Callable[[Any], T]) -> T:
         def run() -> T:

@@ -13,12 +13,13 @@ from types import MappingProxyType
 from typing import IO, Any, Self
 from urllib.parse import unquote, urlsplit
 
+from tests.rabbitmq.inbox import Inbox
 from tests.rabbitmq.spring.building import command
 
-__all__ = ["Inbox", "Spring", "SpringFailed", "SpringMessage"]
+__all__ = ["Spring", "SpringFailed", "SpringMessage"]
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-#: Seconds for one order, for the next message, and for the program to end.
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: Seconds for one order, and for the program to end.
 _PATIENCE = 20.0
 _LONGEST_LINE = 16 * 1024 * 1024
 
@@ -50,24 +51,6 @@ class SpringMessage:
         )
 
 
-class Inbox:
-    """What a listener of Spring's was handed, in that order."""
-
-    def __init__(self) -> None:
-        self._waiting = asyncio.Queue[SpringMessage]()
-
-    def put(self, message: SpringMessage) -> None:
-        self._waiting.put_nowait(message)
-
-    async def next(self) -> SpringMessage:
-        """Return the next message.
-
-        :raises TimeoutError: when none comes
-        """
-        async with asyncio.timeout(_PATIENCE):
-            return await self._waiting.get()
-
-
 class Spring:
     """One JVM with a RabbitTemplate and listeners, for as long as a block.
 
@@ -90,7 +73,7 @@ class Spring:
         )
         self._ids = count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
-        self._inboxes: dict[str, Inbox] = {}
+        self._inboxes: dict[str, Inbox[SpringMessage]] = {}
 
     async def __aenter__(self) -> Self:
         """Start it.
@@ -119,10 +102,12 @@ class Spring:
 
     # -- topology, as a company may have it already
 
-    async def declare_exchange(self, name: str, *, kind: str = "topic", arguments: Mapping[str, Any] = NOTHING) -> None:
+    async def declare_exchange(
+        self, name: str, *, kind: str = "topic", arguments: Mapping[str, Any] = _NOTHING
+    ) -> None:
         await self._order("declare-exchange", name=name, kind=kind, arguments=dict(arguments))
 
-    async def declare_queue(self, name: str, *, arguments: Mapping[str, Any] = NOTHING) -> None:
+    async def declare_queue(self, name: str, *, arguments: Mapping[str, Any] = _NOTHING) -> None:
         """Declare a durable queue, which is a classic one unless its arguments say otherwise."""
         await self._order("declare-queue", name=name, arguments=dict(arguments))
 
@@ -138,9 +123,9 @@ class Spring:
         payload: object,
         *,
         kind: str = "shop.OrderPlaced",
-        headers: Mapping[str, Any] = NOTHING,
-        classes: Mapping[str, str] = NOTHING,
-        properties: Mapping[str, Any] = NOTHING,
+        headers: Mapping[str, Any] = _NOTHING,
+        classes: Mapping[str, str] = _NOTHING,
+        properties: Mapping[str, Any] = _NOTHING,
     ) -> None:
         """Return when the broker has confirmed the message, and a queue has it.
 
@@ -180,10 +165,10 @@ class Spring:
 
     # -- listening, until the program ends
 
-    async def listen(self, queue: str) -> Inbox:
+    async def listen(self, queue: str) -> Inbox[SpringMessage]:
         return await self._listen("listen", queue)
 
-    async def listen_typed(self, queue: str) -> Inbox:
+    async def listen_typed(self, queue: str) -> Inbox[SpringMessage]:
         """Listen by a method that takes an OrderPlaced, whatever type the message names."""
         return await self._listen("listen-typed", queue)
 
@@ -191,8 +176,8 @@ class Spring:
         """Answer each QuoteRequest with a Quote: 20 for each piece."""
         await self._order("answer", queue=queue)
 
-    async def _listen(self, do: str, queue: str) -> Inbox:
-        inbox = self._inboxes[queue] = Inbox()
+    async def _listen(self, do: str, queue: str) -> Inbox[SpringMessage]:
+        inbox = self._inboxes[queue] = Inbox[SpringMessage]()
         await self._order(do, queue=queue)
         return inbox
 
