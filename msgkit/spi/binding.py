@@ -64,6 +64,8 @@ class Subscription:
     max_in_flight: int
     #: Of bodies, unsettled: past it nothing more is fetched, though one message always is.
     max_bytes: int = 64 * 1024 * 1024
+    #: Is credit given back as deliveries end? Who takes by hand gives it as he asks: nothing is fetched beyond it.
+    steady: bool = True
 
 
 class Sink(Protocol):
@@ -225,11 +227,15 @@ class Replayable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
-    """What a queue holds."""
+    """What a queue holds; None is what the broker does not tell."""
 
     ready: int
-    unsettled: int
-    delayed: int = 0
+    unsettled: int | None
+    delayed: int | None = 0
+
+    def agrees(self, *, ready: int, unsettled: int = 0) -> bool:
+        """Is this so, as far as is known?"""
+        return self.ready == ready and self.unsettled in (None, unsettled)
 
 
 @runtime_checkable

@@ -63,7 +63,7 @@ class Receiver(Generic[T_co]):
 
         :raises BrokerUnavailable: when the broker does not answer in time
         """
-        subscription = Subscription(queue=self._queue, max_in_flight=self._max_in_flight)
+        subscription = Subscription(queue=self._queue, max_in_flight=self._max_in_flight, steady=False)
         try:
             async with asyncio.timeout(patience):
                 await self._intake.open(link.binding, subscription)

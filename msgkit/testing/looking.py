@@ -66,7 +66,7 @@ class Looker:
             elif self._is_at_work(queue, its) or (depth and depth.ready and self._takes(queue, its)):
                 busy[queue.name] = queue.name
             # More than is here is in others' hands, or on its way.
-            certain &= depth is not None and depth.unsettled <= cast("int", its["in_flight"])
+            certain &= depth is not None and (depth.unsettled or 0) <= cast("int", its["in_flight"])
             seen += (depth, *its.values())
         return Look(busy=busy, trace=tuple(seen), certain=certain)
 
@@ -106,7 +106,7 @@ class Looker:
     async def _holds(self, queue: Queue[Any], fares: _Fares) -> bool:
         """May something be held there for a later attempt?"""
         depth, _ = await self._asked(queue, _ASKING)
-        return depth is None or depth.delayed > 0 or fares["in_flight"] != 0
+        return depth is None or depth.delayed != 0 or fares["in_flight"] != 0
 
     async def _asked(self, queue: Queue[Any], patience: float) -> tuple[Depth | None, str | None]:
         """Return what the broker tells of a queue, or why it cannot be asked now."""

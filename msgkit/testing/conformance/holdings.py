@@ -48,7 +48,8 @@ class Holdings:
 
     async def is_settled(self, queue: Queue[Any]) -> bool:
         """Tell whether the queue is empty and nothing of it in anybody's hands, as far as is known."""
-        return await self.depth(queue) in (None, Depth(ready=0, unsettled=0))
+        depth = await self.depth(queue)
+        return depth is None or (depth.agrees(ready=0) and not depth.delayed)
 
     async def has_dead(self, queue: Queue[Any]) -> bool:
         """Tell whether dead letters of a queue wait."""
@@ -59,7 +60,7 @@ class Holdings:
         """Collect the dead letters of a queue, and record what it and they still hold."""
         if queue.has_dead_letters:
             depth = await self.depth(queue.dead_letters)
-            if depth is not None and (n := depth.ready + depth.unsettled):
+            if depth is not None and (n := depth.ready + (depth.unsettled or 0)):
                 await self.dead(queue, n)
             await self._record(queue.dead_letters)
         await self._record(queue)
@@ -68,4 +69,4 @@ class Holdings:
         await self.journal.until(lambda: self.is_settled(queue), self.patience)
         if (depth := await self.depth(queue)) is not None:
             with self.journal.writing() as ledger:
-                ledger.left(queue.name, depth.ready + depth.delayed, depth.unsettled)
+                ledger.left(queue.name, depth.ready + (depth.delayed or 0), depth.unsettled or 0)

@@ -56,7 +56,7 @@ async def settling_what_is_anothers_fails_and_harms_him_not(lab: Lab) -> None:
             if late is not None:
                 await late
         depth = await lab.depth(queue)
-        assert depth is None or (depth.ready, depth.unsettled) == (0, 1), f"there is {depth}"
+        assert depth is None or depth.agrees(ready=0, unsettled=1), f"there is {depth}"
         await tap.settle(tap.deliveries[1], ACCEPT)
 
 

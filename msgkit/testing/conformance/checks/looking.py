@@ -72,6 +72,11 @@ async def browsing_shows_dead_letters(lab: Lab) -> None:
 # -- depth and purge
 
 
+def agrees(depth: Depth | None, *, ready: int, unsettled: int = 0) -> bool:
+    """Is that what the broker says? It must say something."""
+    return depth is not None and depth.agrees(ready=ready, unsettled=unsettled)
+
+
 @check(17)
 async def depth_counts_what_waits_and_what_is_in_hand(lab: Lab) -> None:
     if lab.refused(Power.INSPECT):
@@ -80,14 +85,12 @@ async def depth_counts_what_waits_and_what_is_in_hand(lab: Lab) -> None:
     gate = lab.gate()
     handler = lab.handler(queue).does(gate, concurrency=2, max_in_flight=2)
     await lab.declare(queue)
-    assert await lab.depth(queue) == Depth(ready=0, unsettled=0)
+    assert agrees(await lab.depth(queue), ready=0)
     await lab.send_all(queue, numbered("waits", 5))
-    assert await lab.depth(queue) == Depth(ready=5, unsettled=0)
+    assert agrees(await lab.depth(queue), ready=5)
     async with lab.application(handler):
         await lab.reached(gate, 2)
-        depth = await lab.depth(queue)
-        assert depth is not None
-        assert (depth.ready, depth.unsettled) == (3, 2)
+        assert agrees(await lab.depth(queue), ready=3, unsettled=2)
         gate.open()
         await lab.accepts(handler, 5)
 
@@ -103,7 +106,7 @@ async def purging_empties_a_queue_and_nothing_else(lab: Lab) -> None:
     async with lab.binding() as binding:
         assert isinstance(binding, Inspectable), "depth and purge are declared, but not offered"
         assert await binding.purge(spec(lab, purged)) == 5
-        assert await binding.depth(spec(lab, purged)) == Depth(ready=0, unsettled=0)
+        assert agrees(await binding.depth(spec(lab, purged)), ready=0)
     kept = [Kept(lab, queue, str) for queue in (purged, other)]
     async with lab.application(*(each.function for each in kept)):
         await lab.sender.send(exchange, "new", subject="x")

@@ -93,7 +93,7 @@ async def what_is_kept_open_stays_unsettled_until_it_is_settled(lab: Lab) -> Non
         await hands.hold(3)
         await lab.quiet()
         depth = await lab.depth(queue)
-        assert depth is None or (depth.ready, depth.unsettled) == (0, 3)
+        assert depth is None or depth.agrees(ready=0, unsettled=3)
         # Out of order, and long after its handler has returned.
         for payload in ("open002", "open000", "open001"):
             await hands.held[payload].settle(ACCEPT)
@@ -155,7 +155,7 @@ async def a_settlement_that_was_awaited_has_reached_the_broker(lab: Lab) -> None
     async def settles(delivery: Delivery[str]) -> None:
         await delivery.settle(ACCEPT)
         depth = await lab.depth(queue)
-        unsettled.append(0 if depth is None else depth.ready + depth.unsettled)
+        unsettled.append(0 if depth is None else depth.ready + (depth.unsettled or 0))
         lab.journal.pulse()
 
     async with lab.application(settles):

@@ -1,0 +1,98 @@
+"""The binding of RabbitMQ."""
+
+from asyncio import Future
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+from msgkit.envelope import Envelope, Receipt
+from msgkit.errors import Closed, TopologyMismatch
+from msgkit.spi import (
+    Binding,
+    BindingOptions,
+    Capabilities,
+    Consumer,
+    Depth,
+    Event,
+    Plan,
+    ProvisionMode,
+    QueueSpec,
+    Sink,
+    Subscription,
+    Topology,
+)
+from msgkit_rabbitmq.address import RabbitSettings
+from msgkit_rabbitmq.capabilities import capabilities
+from msgkit_rabbitmq.lending import lend
+from msgkit_rabbitmq.session import Session
+from msgkit_rabbitmq.wire import Channel, ChannelClosed
+
+__all__ = ["RabbitMQBinding"]
+
+T = TypeVar("T")
+
+
+class RabbitMQBinding(Binding):
+    """A client of a RabbitMQ: `amqp://user:password@host/vhost`."""
+
+    def __init__(self, options: BindingOptions) -> None:
+        super().__init__(options)
+        self._settings = RabbitSettings.parse(options.url, options.options)
+        self._connected: Session | None = None
+
+    async def connect(self, on_event: Callable[[Event], None]) -> Capabilities:
+        session = Session(self._settings, self.options, on_event)
+        await session.connect()
+        self._connected = session
+        return capabilities(self._settings)
+
+    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
+        return await self._session.provision(topology, mode)
+
+    def send(self, envelope: Envelope) -> "Future[Receipt]":
+        return self._session.publisher.send(envelope)
+
+    def abandon(self, sent: "Future[Receipt]") -> bool:
+        return self._session.publisher.abandon(sent)
+
+    async def writable(self) -> None:
+        await self._session.publisher.writable()
+
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
+        return await self._session.subscribe(subscription, sink)
+
+    async def close(self, deadline: float) -> None:
+        if self._connected is not None:
+            await self._connected.close(deadline)
+
+    # -- the powers
+
+    async def listen_for_replies(self, on_reply: Callable[[Envelope], None], /) -> str:
+        return await self._session.listen_for_replies(on_reply)
+
+    async def depth(self, queue: QueueSpec, /) -> Depth:
+        state = await self._ask(queue, lambda channel: channel.declare_queue(queue.name, passive=True))
+        return Depth(ready=state.messages, unsettled=None, delayed=None)
+
+    async def purge(self, queue: QueueSpec, /) -> int:
+        return await self._ask(queue, lambda channel: channel.purge(queue.name))
+
+    def native(self, kind: type[T], /) -> AbstractAsyncContextManager[T]:
+        return lend(kind, self._settings, self.options.client)
+
+    # -- helpers
+
+    @property
+    def _session(self) -> Session:
+        if self._connected is None:
+            raise Closed("connect() comes first")
+        return self._connected
+
+    async def _ask(self, queue: QueueSpec, question: Callable[[Channel], Awaitable[T]]) -> T:
+        channel = await self._session.channel()
+        try:
+            return await question(channel)
+        except ChannelClosed as error:
+            raise TopologyMismatch(f"queue {queue.name!r}: {error.text}") from error
+        finally:
+            await channel.close()

@@ -1,0 +1,389 @@
+"""One consumer: credit in, deliveries out, settlements back.
+
+Over a lost channel credit is kept thus: what no delivery has used stays good. For each delivery
+that the core has seen and that is lost (`Sink.lost`) the credit is the core's again: it grants it anew.
+"""
+
+import asyncio
+import logging
+from asyncio import Future
+from collections import deque
+from collections.abc import Coroutine
+from functools import partial
+from itertools import takewhile
+from typing import Any, Protocol
+
+from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt, new_id
+from msgkit.errors import DeliveryLost, MessagingError, TopologyMismatch
+from msgkit.settlement import Accept
+from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
+from msgkit_rabbitmq.mapping import ORIGIN, Taken, address, understood
+from msgkit_rabbitmq.publisher import Publisher
+from msgkit_rabbitmq.returns import Returns
+from msgkit_rabbitmq.wire import (
+    Channel,
+    ChannelClosed,
+    Connection,
+    Delivered,
+    MalformedTable,
+    Properties,
+    Table,
+    WireError,
+    decode_properties,
+)
+
+__all__ = ["Home", "RabbitConsumer"]
+
+_log = logging.getLogger("msgkit.rabbitmq")
+_ABSENT = 404
+
+
+class Home(Protocol):
+    """The session, as a consumer sees it."""
+
+    @property
+    def publisher(self) -> Publisher: ...
+    @property
+    def returns(self) -> Returns: ...
+    def bring_back(self, consumer: "RabbitConsumer", reason: str, /) -> None:
+        """Attach a consumer again that lost its channel while the connection lives."""
+
+    def dispose(self, channel: Channel, /) -> None:
+        """Close a channel in the background."""
+
+    def leave(self, consumer: "RabbitConsumer", /) -> None: ...
+
+
+class Handle:
+    """Where a delivery came from, and how it is settled."""
+
+    __slots__ = ("properties", "scope", "size", "tag")
+
+    def __init__(self, scope: object, tag: int, properties: Properties, size: int) -> None:
+        self.scope = scope
+        self.tag = tag
+        self.properties = properties
+        self.size = size
+
+
+class RabbitConsumer:
+    """A channel of the consuming connection, and what came over it."""
+
+    #: An ordered lane's next message waits here, behind the one that is tried again.
+    holds = True
+
+    def __init__(self, home: Home, subscription: Subscription, sink: Sink) -> None:
+        self._home = home
+        self._sink = sink
+        self._queue = subscription.queue
+        self._most_bytes = subscription.max_bytes
+        self._prefetch = subscription.max_in_flight
+        # A single active consumer that stops consuming hands its queue over, with messages in hand.
+        self._steady = subscription.steady or bool(subscription.queue.ordered)
+        self._loop = asyncio.get_running_loop()
+        self._channel: Channel | None = None
+        self._scope: object = object()
+        self._inbox: deque[Delivered] = deque()
+        self._credit = 0
+        self._bytes = 0
+        self._tag: str | None = None
+        self._tags = 0
+        #: How many more the consumer of that tag may be sent.
+        self._quota = 0
+        self._changing: asyncio.Task[None] | None = None
+        self._handing_over = self._flushing = False
+        #: All that is unacknowledged, in the order of its tags: None while it is in the inbox.
+        self._unacknowledged: dict[int, RawDelivery | None] = {}
+        self._accepted: set[int] = set()
+        self._copies: dict[Future[Receipt], RawDelivery] = {}
+        self._drained = False
+
+    @property
+    def queue_name(self) -> str:
+        return self._queue.name
+
+    @property
+    def is_attached(self) -> bool:
+        return self._channel is not None
+
+    def event(self, event: Event, /) -> None:
+        self._sink.event(event)
+
+    async def attach(self, connection: Connection) -> None:
+        """Take part over a channel of its own.
+
+        :raises TopologyMismatch: when the queue does not exist
+        """
+        channel = await connection.channel()
+        try:
+            await channel.declare_queue(self.queue_name, passive=True)
+        except ChannelClosed as error:
+            if error.code == _ABSENT:
+                raise TopologyMismatch(f"queue {self.queue_name!r} does not exist") from error
+            raise
+        channel.on_closed = self._lost
+        self._channel, self._scope, self._tag = channel, object(), None
+        self._balance()
+
+    # -- for the core
+
+    def credit(self, n: int, /) -> None:
+        self._credit += n
+        self._hand_over()
+        self._balance()
+
+    def settle(self, delivery: RawDelivery, how: RawSettlement, /) -> "Future[None] | None":
+        handle = delivery.handle
+        if not isinstance(handle, Handle):
+            raise TypeError(f"{delivery!r} is not a delivery of this broker")
+        if handle.scope is not self._scope or handle.tag not in self._unacknowledged:
+            return self._failed(_lost(delivery))
+        match how:
+            case Accept():
+                self._accept(handle, delivery.envelope)
+            case Release():
+                self._release(handle, delivery)
+            case RetryCopy():
+                envelope = delivery.envelope
+                origin = {ORIGIN: address(envelope.kind, envelope.destination)}
+                return self._copied(delivery, handle, how.copy._replace(delay=how.after), origin)
+            case Dead():
+                return self._copied(delivery, handle, how.copy, NO_HEADERS)
+        return None
+
+    def _accept(self, handle: Handle, envelope: Envelope) -> None:
+        self._bytes -= handle.size
+        self._accepted.add(handle.tag)
+        self._home.returns.forget(self.queue_name, envelope.message_id)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+        if self._inbox:
+            self._hand_over()
+
+    def _release(self, handle: Handle, delivery: RawDelivery) -> None:
+        channel = self._channel
+        assert channel is not None  # noqa: S101 -- its scope is alive
+        if self._drained and self._queue.ordered:
+            # All of them go back together, in order, when the channel is closed.
+            return
+        self._bytes -= handle.size
+        del self._unacknowledged[handle.tag]
+        self._home.returns.note(self.queue_name, delivery.envelope.message_id)
+        channel.nack(handle.tag)
+
+    def _copied(self, delivery: RawDelivery, handle: Handle, copy: Envelope, also: Table) -> "Future[None]":
+        """Send the copy, and accept the original when the broker has it."""
+        settled: Future[None] = self._loop.create_future()
+        sent = self._home.publisher.send(copy, handle.properties, also)
+        self._copies[sent] = delivery
+        sent.add_done_callback(partial(self._copy_ended, settled, delivery, handle))
+        return settled
+
+    def _copy_ended(
+        self, settled: "Future[None]", delivery: RawDelivery, handle: Handle, sent: "Future[Receipt]"
+    ) -> None:
+        self._copies.pop(sent, None)
+        if settled.done():
+            return
+        if sent.cancelled():
+            settled.set_exception(_lost(delivery))
+        elif (error := sent.exception()) is not None:
+            settled.set_exception(error)
+        elif handle.scope is not self._scope:
+            settled.set_exception(_lost(delivery))
+        else:
+            self._accept(handle, delivery.envelope)
+            settled.set_result(None)
+
+    def _failed(self, error: MessagingError) -> "Future[None]":
+        future: Future[None] = self._loop.create_future()
+        future.set_exception(error)
+        return future
+
+    async def drain(self) -> None:
+        self._drained = True
+        if self._queue.ordered:
+            # Whoever came next would begin with what follows the messages that are still in hand here.
+            return
+        await self._settled_down()
+        if self._channel is not None and self._tag is not None:
+            await self._stop(self._channel, self._tag)
+        self._give_back_inbox()
+
+    async def close(self) -> None:
+        self._drained = True
+        await self._settled_down()
+        if self._copies:
+            await asyncio.wait(tuple(self._copies))
+        self._flush()
+        channel = self._let_go()
+        self._home.leave(self)
+        if channel is not None:
+            await channel.close()
+
+    async def _settled_down(self) -> None:
+        if self._changing is not None:
+            await asyncio.wait([self._changing])
+
+    # -- fetching: as much as there is credit for, and no more
+
+    def _balance(self) -> None:
+        channel = self._channel
+        if channel is None or self._drained or self._changing is not None:
+            return
+        if self._tag is None:
+            if self._credit > 0:
+                self._change(self._start(channel))
+            else:
+                self._give_back_inbox()
+        elif not self._steady and (self._credit == 0 or self._credit > self._quota):
+            self._change(self._stop(channel, self._tag))
+
+    def _change(self, work: Coroutine[Any, Any, None]) -> None:
+        self._changing = self._loop.create_task(work)
+        self._changing.add_done_callback(self._changed)
+
+    def _changed(self, task: "asyncio.Task[None]") -> None:
+        self._changing = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("queue %r cannot be consumed", self.queue_name, exc_info=error)
+        self._balance()
+
+    async def _start(self, channel: Channel) -> None:
+        self._tags += 1
+        tag = f"msgkit-{self._tags}"
+        self._quota = self._prefetch if self._steady else self._credit
+        try:
+            await channel.qos(self._quota)
+            self._tag = tag
+            await channel.consume(self.queue_name, tag, self._delivered, partial(self._cancelled, channel))
+        except WireError as error:
+            # A channel that is lost has told so, and is brought back by others.
+            _log.debug("queue %r is not consumed yet: %s", self.queue_name, error)
+
+    async def _stop(self, channel: Channel, tag: str) -> None:
+        try:
+            await channel.cancel(tag)
+        except WireError as error:
+            _log.debug("queue %r was lost before it was let go of: %s", self.queue_name, error)
+        if self._tag == tag:
+            self._tag = None
+
+    # -- what comes
+
+    def _delivered(self, message: Delivered) -> None:
+        self._unacknowledged[message.tag] = None
+        self._inbox.append(message)
+        self._quota -= not self._steady
+        if not self._handing_over:
+            # Once for all that came in one piece.
+            self._handing_over = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._handing_over = False
+        batch: list[RawDelivery] = []
+        inbox = self._inbox
+        while inbox and self._credit > 0 and self._bytes < self._most_bytes and not self._drained:
+            message = inbox.popleft()
+            self._credit -= 1
+            self._bytes += len(message.body)
+            raw = self._unacknowledged[message.tag] = self._raw(message)
+            batch.append(raw)
+        if batch:
+            self._sink.deliver(batch)
+        if not self._steady:
+            self._balance()
+
+    def _raw(self, message: Delivered) -> RawDelivery:
+        try:
+            taken = understood(message, self.queue_name)
+        except MalformedTable:
+            # The bytes are handled, or are poison; either way they are not lost.
+            taken = _bare(message, self.queue_name)
+        envelope = taken.envelope
+        crashes = taken.returned
+        if crashes:
+            crashes = max(0, crashes - self._home.returns.count(self.queue_name, envelope.message_id))
+        return RawDelivery(
+            envelope,
+            envelope.attempt,
+            crashes,
+            envelope.key,
+            self._scope,
+            Handle(self._scope, message.tag, taken.properties, len(message.body)),
+        )
+
+    def _give_back_inbox(self) -> None:
+        channel = self._channel
+        while self._inbox and channel is not None:
+            message = self._inbox.popleft()
+            del self._unacknowledged[message.tag]
+            self._home.returns.note(self.queue_name, _id_of(message))
+            channel.nack(message.tag)
+
+    def _flush(self) -> None:
+        """Acknowledge what was accepted in this turn of the loop: the oldest by one frame for all of them."""
+        self._flushing = False
+        channel, accepted, left = self._channel, self._accepted, self._unacknowledged
+        if channel is None or not accepted:
+            return
+        oldest = list(takewhile(accepted.__contains__, left))
+        if oldest:
+            channel.ack(oldest[-1], multiple=len(oldest) > 1)
+        for tag in oldest:
+            del left[tag]
+        if len(oldest) < len(accepted):
+            for tag in accepted.difference(oldest):
+                channel.ack(tag)
+                del left[tag]
+        accepted.clear()
+
+    # -- what goes
+
+    def _lost(self, error: WireError) -> None:
+        scope = self._scope
+        self._let_go()
+        for sent in tuple(self._copies):
+            if self._home.publisher.abandon(sent):
+                sent.cancel()
+        self._sink.lost(scope)
+        if isinstance(error, ChannelClosed):
+            self._home.bring_back(self, str(error))
+
+    def _cancelled(self, channel: Channel) -> None:
+        if channel is self._channel:
+            self._lost(ChannelClosed(0, "the queue was deleted, or its node went away"))
+            # What is in hand of it goes back.
+            self._home.dispose(channel)
+
+    def _let_go(self) -> Channel | None:
+        """Forget the channel and what came over it: the broker gives it to somebody again."""
+        returns = self._home.returns
+        for raw in self._unacknowledged.values():
+            if raw is not None:
+                returns.note(self.queue_name, raw.envelope.message_id)
+        for message in self._inbox:
+            returns.note(self.queue_name, _id_of(message))
+        channel, self._channel, self._tag, self._scope = self._channel, None, None, object()
+        self._inbox.clear()
+        self._accepted.clear()
+        self._unacknowledged.clear()
+        self._bytes = 0
+        return channel
+
+
+def _lost(delivery: RawDelivery) -> DeliveryLost:
+    return DeliveryLost(f"message {delivery.envelope.message_id} was taken back by the broker")
+
+
+def _bare(message: Delivered, queue: str) -> Taken:
+    return Taken(Envelope(message.body, queue, Kind.QUEUE, new_id()), Properties(), 0)
+
+
+def _id_of(message: Delivered) -> str:
+    try:
+        return decode_properties(message.properties).message_id or ""
+    except MalformedTable:
+        return ""

@@ -1,0 +1,157 @@
+"""Declaring and looking, over a channel that is opened again after each answer that closed it."""
+
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from msgkit.errors import TopologyMismatch
+from msgkit_rabbitmq.delays import READY, Bound, Made, infrastructure
+from msgkit_rabbitmq.layout import ExchangeForm, QueueForm, RouteForm
+from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, Table
+
+__all__ = ["ABSENT", "Desk", "desk", "difference"]
+
+T = TypeVar("T")
+
+#: The code of an answer that says that something is not there.
+ABSENT = 404
+_DENIED = 403
+_INEQUIVALENT = re.compile(
+    r"inequivalent arg '(?P<name>[^']+)' for .*: received (?P<declared>.+) but current is (?P<there>.+)"
+)
+_VALUE = re.compile(r"(?:the value )?'(?P<value>.*?)'(?: of type .*)?")
+#: What an argument is called by those who declare.
+_CALLED = {
+    "type": "kind",
+    "x-queue-type": "kind",
+    "x-single-active-consumer": "ordered",
+    "x-max-priority": "priorities",
+}
+
+
+@asynccontextmanager
+async def desk(connection: Connection) -> AsyncGenerator["Desk"]:
+    """Ask for the length of a block."""
+    opened = Desk(connection)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+class Desk:
+    """What can be asked of a broker's topology, in the forms of `layout`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._channel: Channel | None = None
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def _ask(self, question: Callable[[Channel], Awaitable[T]]) -> T:
+        if self._channel is None or not self._channel.is_open:
+            self._channel = await self._connection.channel()
+        return await question(self._channel)
+
+    async def has(self, form: ExchangeForm | QueueForm) -> bool:
+        """Tell whether there is anything of that name."""
+        if isinstance(form, ExchangeForm):
+            return await self._has(lambda channel: channel.declare_exchange(form.name, form.kind, passive=True))
+        return await self._has(lambda channel: channel.declare_queue(form.name, passive=True))
+
+    async def has_delays(self) -> bool:
+        """Tell whether all is there that delays need."""
+        return await self._has(lambda channel: channel.declare_exchange(READY, "fanout", passive=True))
+
+    async def _has(self, look: Callable[[Channel], Awaitable[object]]) -> bool:
+        try:
+            await self._ask(look)
+        except ChannelClosed as error:
+            if error.code == ABSENT and "inaccessible" not in error.text:
+                return False
+            raise
+        return True
+
+    async def declare(self, form: ExchangeForm | QueueForm) -> None:
+        """Have it be there as it is declared; what is somebody else's is left alone.
+
+        :raises TopologyMismatch: saying what is there instead
+        """
+        if not form.owned:
+            return
+        what = "exchange" if isinstance(form, ExchangeForm) else "queue"
+        try:
+            await (self._exchange(form) if isinstance(form, ExchangeForm) else self._queue(form))
+        except ChannelClosed as error:
+            raise TopologyMismatch(f"{what} {form.name!r}: {difference(error)}") from error
+
+    async def _exchange(self, form: ExchangeForm) -> None:
+        await self._ask(
+            lambda channel: channel.declare_exchange(
+                form.name,
+                form.kind,
+                internal=form.internal,
+                auto_delete=form.auto_delete,
+                arguments=form.arguments,
+            )
+        )
+
+    async def _queue(self, form: QueueForm) -> None:
+        await self._ask(lambda channel: channel.declare_queue(form.name, arguments=form.arguments))
+
+    async def bind(self, route: RouteForm) -> None:
+        """Have messages go that way.
+
+        :raises TopologyMismatch: when that cannot be, saying why
+        """
+        try:
+            await self._ask(lambda channel: channel.bind_queue(route.queue, route.source, route.key, route.arguments))
+        except ChannelClosed as error:
+            raise TopologyMismatch(f"route {route}: {difference(error)}") from error
+
+    async def unbind(self, route: RouteForm) -> None:
+        await self._ask(lambda channel: channel.unbind_queue(route.queue, route.source, route.key, route.arguments))
+
+    async def bind_exchange(self, to: str, source: str, arguments: Table) -> None:
+        await self._ask(lambda channel: channel.bind_exchange(to, source, "", arguments))
+
+    async def make_delays(self) -> None:
+        """Make what delays need, unless all of it is there.
+
+        :raises TopologyMismatch: when something else is there, saying what
+        """
+        if await self.has_delays():
+            return
+        for part in infrastructure():
+            try:
+                await self._make(part)
+            except ChannelClosed as error:
+                raise TopologyMismatch(f"{part.what} {part.name!r}: {difference(error)}") from error
+
+    async def _make(self, part: Made | Bound) -> None:
+        match part:
+            case Made("exchange", name, kind, arguments):
+                await self._ask(lambda channel: channel.declare_exchange(name, kind, arguments=arguments))
+            case Made(_, name, _, arguments):
+                await self._ask(lambda channel: channel.declare_queue(name, arguments=arguments))
+            case Bound("exchange", name, source, arguments):
+                await self._ask(lambda channel: channel.bind_exchange(name, source, "", arguments))
+            case Bound(_, name, source, arguments):
+                await self._ask(lambda channel: channel.bind_queue(name, source, "", arguments))
+
+
+def difference(error: ChannelClosed) -> str:
+    """Say in our words what the broker says."""
+    found = _INEQUIVALENT.search(error.text)
+    if found is None:
+        return f"the broker says: {error.text}" if error.code != _DENIED else f"it is not permitted: {error.text}"
+    name = _CALLED.get(found["name"], found["name"])
+    return f"{name}={_value(found['declared'])} is declared, but {name}={_value(found['there'])} is there"
+
+
+def _value(said: str) -> str:
+    found = _VALUE.fullmatch(said)
+    return repr(found["value"]) if found is not None else said

@@ -1,0 +1,178 @@
+"""What a topology becomes on RabbitMQ: exchanges, queues and bindings with their arguments. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from msgkit.errors import ConfigurationError, UnsupportedCapability
+from msgkit.spi import ExchangeSpec, QueueSpec, RouteSpec, Topology
+from msgkit.values import Option
+from msgkit_rabbitmq.capabilities import Version
+from msgkit_rabbitmq.options import RabbitExchange, RabbitQueue, check_broker_name
+from msgkit_rabbitmq.wire import Table
+
+__all__ = [
+    "SURVIVES",
+    "ExchangeForm",
+    "QueueForm",
+    "RouteForm",
+    "exchange_forms",
+    "foreign",
+    "queue_form",
+    "route_forms",
+]
+
+OptionT = TypeVar("OptionT", bound=Option)
+
+#: Seconds for which an anonymous queue outlives its last consumer.
+SURVIVES = 60
+_LIMITED: Version = (4, 0)
+_PRIORITIES: Version = (4, 3)
+_MOST_OF_A_KEY = 255
+#: Priorities of a quorum queue.
+_LEVELS = 31
+
+
+class ExchangeForm(NamedTuple):
+    """An exchange as it is declared."""
+
+    name: str
+    kind: str
+    arguments: Table
+    internal: bool = False
+    auto_delete: bool = False
+    #: False: it is somebody else's.
+    owned: bool = True
+
+    def __str__(self) -> str:
+        return ", ".join((f"kind={self.kind!r}", *_said(self.arguments)))
+
+
+class QueueForm(NamedTuple):
+    """A queue as it is declared."""
+
+    name: str
+    arguments: Table
+    owned: bool = True
+
+    def __str__(self) -> str:
+        return ", ".join(_said(self.arguments))
+
+
+class RouteForm(NamedTuple):
+    """A binding as it is made."""
+
+    source: str
+    queue: str
+    key: str
+    arguments: Table
+
+    def __str__(self) -> str:
+        wanted = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items() if name != "x-match")
+        return f"{self.source} [{wanted or self.key}] -> {self.queue}"
+
+
+def exchange_forms(topology: Topology) -> dict[str, ExchangeForm]:
+    """Return all exchanges: those declared, and those that are only routed from."""
+    specs: dict[str, ExchangeSpec] = {}
+    for queue in topology.queues.values():
+        for route in queue.routes:
+            specs.setdefault(route.exchange, ExchangeSpec(name=route.exchange, kind=route.kind))
+    specs.update(topology.exchanges)
+    return {name: _exchange_form(spec) for name, spec in specs.items()}
+
+
+def _exchange_form(spec: ExchangeSpec) -> ExchangeForm:
+    option = _ours(spec.options, RabbitExchange, f"exchange {spec.name!r}") or RabbitExchange()
+    owned = option.declare and not spec.name.startswith("amq.")
+    check_broker_name(spec.name, f"exchange {spec.name!r}", owned=owned)
+    return ExchangeForm(
+        spec.name,
+        option.kind or spec.kind,
+        option.declared(),
+        internal=option.internal,
+        auto_delete=option.auto_delete,
+        owned=owned,
+    )
+
+
+def queue_form(spec: QueueSpec, version: Version) -> QueueForm:
+    """Return how a queue is declared on a broker of that version.
+
+    :raises UnsupportedCapability: when that version cannot keep it so
+    """
+    option = _ours(spec.options, RabbitQueue, f"queue {spec.name!r}") or RabbitQueue()
+    check_broker_name(spec.name, f"queue {spec.name!r}", owned=option.declare)
+    kind = option.kind or ("classic" if spec.priorities is not None or spec.anonymous else "quorum")
+    arguments: dict[str, object] = {"x-queue-type": kind}
+    if spec.priorities is not None:
+        arguments.update(_prioritized(spec, kind, version))
+    if spec.ordered:
+        arguments["x-single-active-consumer"] = True
+    if spec.anonymous:
+        arguments["x-expires"] = SURVIVES * 1000
+    if kind == "quorum" and version >= _LIMITED:
+        # Else it takes a message away behind our back that went back twenty times.
+        arguments["x-delivery-limit"] = -1
+    return QueueForm(spec.name, {**arguments, **option.declared()}, owned=option.declare)
+
+
+def _prioritized(spec: QueueSpec, kind: str, version: Version) -> Table:
+    if kind == "classic":
+        return {"x-max-priority": spec.priorities}
+    if version < _PRIORITIES:
+        numbers = ".".join(map(str, version))
+        msg = (
+            f"queue {spec.name!r}: quorum queues of RabbitMQ {numbers} keep no priorities; leave RabbitQueue(kind=) out"
+        )
+        raise UnsupportedCapability(msg)
+    if (spec.priorities or 0) > _LEVELS:
+        msg = f"queue {spec.name!r}: quorum queues keep priorities up to {_LEVELS}; leave RabbitQueue(kind=) out"
+        raise UnsupportedCapability(msg)
+    return {}
+
+
+def route_forms(spec: QueueSpec) -> Iterator[RouteForm]:
+    """Return how a queue is bound."""
+    for route in spec.routes:
+        yield RouteForm(route.exchange, spec.name, _key(route), _wanted(route))
+
+
+def _key(route: RouteSpec) -> str:
+    if route.kind in ("fanout", "headers"):
+        return ""
+    if len(route.subject.encode()) > _MOST_OF_A_KEY:
+        msg = f"the pattern {route.subject[:40]!r}… has more than {_MOST_OF_A_KEY} bytes, which is all RabbitMQ takes"
+        raise ConfigurationError(msg)
+    return route.subject
+
+
+def _wanted(route: RouteSpec) -> Table:
+    if route.kind != "headers":
+        return {}
+    every = "all-with-x" if any(name.startswith("x-") for name in route.headers) else "all"
+    texts = {name: _as_sent(value) for name, value in route.headers.items()}
+    return {"x-match": every, **texts}
+
+
+def _as_sent(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def foreign(options: Iterable[Option]) -> Iterator[Option]:
+    """Return the options that are for other brokers."""
+    return (option for option in options if not isinstance(option, (RabbitQueue, RabbitExchange)))
+
+
+def _ours(options: Iterable[Option], kind: type[OptionT], what: str) -> OptionT | None:
+    found = [option for option in options if isinstance(option, kind)]
+    wrong = [option for option in options if isinstance(option, (RabbitQueue, RabbitExchange)) and option not in found]
+    if wrong:
+        raise ConfigurationError(f"{what} takes no {type(wrong[0]).__name__}; {kind.__name__} is for that")
+    if len(found) > 1:
+        raise ConfigurationError(f"{what} has {len(found)} options of the type {kind.__name__}, and takes one")
+    return found[0] if found else None
+
+
+def _said(arguments: Mapping[str, object]) -> Iterator[str]:
+    return (f"{name}={value!r}" for name, value in arguments.items())

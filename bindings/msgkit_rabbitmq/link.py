@@ -1,0 +1,203 @@
+"""A connection that is kept: made again when it is lost, with growing pauses, and a line in the log for people."""
+
+import asyncio
+import logging
+from asyncio import Future, Task
+from collections.abc import Awaitable, Callable
+from random import uniform
+
+from msgkit.errors import BrokerUnavailable, ConfigurationError, MessagingError
+from msgkit_rabbitmq.address import Address, RabbitSettings
+from msgkit_rabbitmq.wire import Connection, ConnectionLost, Login, LoginRefused, WireError
+
+__all__ = ["Link"]
+
+_log = logging.getLogger("msgkit.rabbitmq")
+#: Seconds before the second try, and at most before any.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_ACCESS, _NOT_ALLOWED = 403, 530
+
+
+class Link:
+    """One connection for one purpose. It is up when `on_up` has returned, and until `on_down` is called."""
+
+    def __init__(
+        self,
+        settings: RabbitSettings,
+        *,
+        purpose: str,
+        client: str,
+        on_up: Callable[[Connection], Awaitable[None]],
+        on_down: Callable[[str], None],
+        on_blocked: Callable[[str | None], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._purpose = purpose
+        self._client = client
+        self._on_up = on_up
+        self._on_down = on_down
+        self._on_blocked = on_blocked or self._blocked
+        self._addresses = list(settings.addresses)
+        self._loop = asyncio.get_running_loop()
+        self._task: Task[None] | None = None
+        self._opened: Future[None] = self._loop.create_future()
+        self._tried: Future[None] = self._loop.create_future()
+        self._lost: Future[str] | None = None
+        self._reason = ""
+        self._is_up = asyncio.Event()
+        self.connection: Connection | None = None
+
+    @property
+    def is_up(self) -> bool:
+        return self._is_up.is_set()
+
+    async def open(self, wait: float) -> None:
+        """Return when the link is up.
+
+        :raises ConfigurationError: when the broker does not want us
+        :raises BrokerUnavailable: when nobody answers within so many seconds
+        """
+        self._task = self._loop.create_task(self._keep())
+        try:
+            async with asyncio.timeout(wait or None):
+                # Who does not want to wait hears when each address was tried once.
+                await asyncio.shield(self._opened if wait else self._tried)
+        except TimeoutError:
+            pass
+        except BaseException:
+            await self.close(0)
+            raise
+        if not self._opened.done():
+            await self.close(0)
+            where = ", ".join(str(address) for address in self._settings.addresses)
+            msg = f"RabbitMQ at {where} could not be reached within {wait:g} s: {self._reason or 'no answer'}"
+            raise BrokerUnavailable(msg)
+        await self._opened
+
+    async def up(self) -> Connection:
+        """Return the connection when the link is up (again)."""
+        while True:
+            await self._is_up.wait()
+            if (connection := self.connection) is not None:
+                return connection
+
+    async def close(self, deadline: float) -> None:
+        self._is_up.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if self.connection is not None:
+            connection, self.connection = self.connection, None
+            await connection.close(deadline)
+
+    # -- keeping it
+
+    async def _keep(self) -> None:
+        failures = 0
+        began = self._loop.time()
+        while True:
+            try:
+                connection = await self._connect()
+            except (WireError, MessagingError) as error:
+                failures += 1
+                self._note(error, failures)
+                await asyncio.sleep(self._pause(failures, error))
+                continue
+            self.connection = connection
+            self._is_up.set()
+            self._came_up(failures, began)
+            failures = 0
+            assert self._lost is not None  # noqa: S101 -- made when connecting
+            self._reason = await self._lost
+            began = self._loop.time()
+            self._went_down()
+
+    async def _connect(self) -> Connection:
+        address = self._addresses[0]
+        # The next try is at the next one, whoever fails.
+        self._addresses.append(self._addresses.pop(0))
+        lost = self._lost = self._loop.create_future()
+
+        def closed(error: WireError) -> None:
+            if not lost.done():
+                lost.set_result(str(error))
+
+        login = self._login()
+        try:
+            connection = await Connection.open(*address, login, on_closed=closed, on_blocked=self._on_blocked)
+        except LoginRefused as error:
+            raise _refused(error, self._settings, address) from error
+        try:
+            await self._on_up(connection)
+        except BaseException:
+            connection.abort("it could not be made ready")
+            raise
+        if lost.done():
+            raise ConnectionLost(lost.result())
+        return connection
+
+    def _login(self) -> Login:
+        settings = self._settings
+        return Login(
+            user=settings.user,
+            password=settings.password,
+            vhost=settings.vhost,
+            name=f"{settings.connection_name or self._client} ({self._purpose})",
+            mechanism=settings.auth.upper(),
+            tls=settings.tls,
+            server_hostname=settings.server_hostname,
+            heartbeat=settings.heartbeat,
+            timeout=settings.connect_timeout,
+        )
+
+    def _pause(self, failures: int, error: Exception) -> float:
+        if len(self._addresses) > failures:
+            return 0.0
+        longest = min(_FIRST_PAUSE * 2 ** min(failures, 16), _LONGEST_PAUSE)
+        if isinstance(error, ConfigurationError):
+            longest = _LONGEST_PAUSE
+        return uniform(longest / 2, longest)  # noqa: S311 -- jitter keeps no secret
+
+    def _note(self, error: Exception, failures: int) -> None:
+        self._reason = str(error)
+        if failures >= len(self._addresses) or isinstance(error, ConfigurationError):
+            _done(self._tried)
+        if not self._opened.done() and isinstance(error, ConfigurationError):
+            self._opened.set_exception(error)
+        elif failures in (1, 5) or failures % 20 == 0:
+            _log.warning("no connection for %s yet, trying on: %s", self._purpose, error)
+
+    def _came_up(self, failures: int, began: float) -> None:
+        _done(self._tried)
+        if not self._opened.done():
+            self._opened.set_result(None)
+        else:
+            after = self._loop.time() - began
+            _log.info("the connection for %s is back after %.1f s and %d tries", self._purpose, after, failures + 1)
+
+    def _went_down(self) -> None:
+        self._is_up.clear()
+        self.connection = None
+        _log.warning("the connection for %s was lost: %s; connecting again", self._purpose, self._reason)
+        self._on_down(self._reason)
+
+    def _blocked(self, reason: str | None) -> None:
+        if reason is not None:
+            _log.warning("the broker takes no messages at the moment: %s", reason)
+
+
+def _done(future: Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _refused(error: LoginRefused, settings: RabbitSettings, address: Address) -> ConfigurationError:
+    if error.code == _ACCESS:
+        said = f"it refuses user {settings.user!r} or the password"
+    elif error.code == _NOT_ALLOWED and "not found" in error.text:
+        said = f"it has no vhost {settings.vhost!r}"
+    elif error.code == _NOT_ALLOWED:
+        said = f"user {settings.user!r} may not use vhost {settings.vhost!r} ({error.text})"
+    else:
+        said = error.text
+    return ConfigurationError(f"RabbitMQ at {address}: {said}")

@@ -1,0 +1,218 @@
+"""Envelopes as RabbitMQ's messages, and back. Pure.
+
+What AMQP has a property for stands there, so that other programs read it: the message id, the
+correlation id, the content type, the type, the reply address, the time in seconds, the priority. The subject
+is the routing key. The rest are headers, of the names below.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import NamedTuple, cast
+
+from msgkit.envelope import NO_HEADERS, Envelope, Kind, new_id
+from msgkit.values import Headers, HeaderValue
+from msgkit_rabbitmq.wire import SHORT, Delivered, Properties, Table, decode_properties, encode_properties
+
+__all__ = ["DUE", "LEVEL", "ORIGIN", "REPLIES", "Taken", "address", "encoded", "understood"]
+
+#: Where replies go without a queue.
+REPLIES = "amq.rabbitmq.reply-to"
+#: Where a delayed message goes when it is due.
+DUE = "msgkit-due"
+#: Where a message was sent that was tried again since, in its queue only.
+ORIGIN = "msgkit-origin"
+#: The start of the names of headers that say which levels of delay a message takes.
+LEVEL = "msgkit-level-"
+
+_KEY, _SUBJECT, _ATTEMPT = "msgkit-key", "msgkit-subject", "msgkit-attempt"
+_EXPIRES, _SENT, _TIMES = "msgkit-expires", "msgkit-sent", "msgkit-times"
+#: Before the name of a property whose text is longer than AMQP lets it be.
+_LONG = "msgkit-long-"
+_OURS = frozenset({_KEY, _SUBJECT, _ATTEMPT, _EXPIRES, _SENT, _TIMES, DUE, ORIGIN})
+_PLAIN = (str, bool, int, float, bytes, datetime)
+_UTF8 = ("", "utf-8", "utf8", "binary", "identity")
+_ENCODING = "content-encoding"
+_PERSISTENT = 2
+
+
+class Taken(NamedTuple):
+    """A message as it was taken: what an envelope cannot say of it is kept for its copies."""
+
+    envelope: Envelope
+    properties: Properties
+    #: How often it was taken before and given back, or its consumer died.
+    returned: int
+
+
+def address(kind: Kind, destination: str) -> str:
+    """Return a destination as one text."""
+    return f"{kind.value}:{destination}"
+
+
+def encoded(envelope: Envelope, origin: Properties | None = None, also: Table = NO_HEADERS) -> bytes:
+    """Return an envelope's properties; `origin` are those of the message that it is a copy of.
+
+    :raises MalformedTable: when something does not fit
+    """
+    table = _headers_of(envelope, origin)
+    table.update(also)
+    sent = envelope.sent_at
+    return encode_properties(
+        Properties(
+            content_type=_short("content_type", envelope.content_type, table),
+            content_encoding=origin.content_encoding if origin is not None else None,
+            headers=table or None,
+            delivery_mode=_PERSISTENT,
+            priority=envelope.priority,
+            correlation_id=_short("correlation_id", envelope.correlation_id, table),
+            reply_to=_short("reply_to", envelope.reply_to, table),
+            message_id=_short("message_id", envelope.message_id, table),
+            timestamp=int(sent) if sent is not None and sent >= 0 else None,
+            type=_short("type", envelope.type, table),
+            app_id=origin.app_id if origin is not None else None,
+        )
+    )
+
+
+def _headers_of(envelope: Envelope, origin: Properties | None) -> dict[str, object]:
+    table: dict[str, object] = {}
+    if envelope.headers:
+        table.update(envelope.headers)
+        if times := [name for name, value in table.items() if isinstance(value, datetime)]:
+            for name in times:
+                table[name] = cast("datetime", table[name]).isoformat()
+            table[_TIMES] = times
+    if origin is not None:
+        table.update(_unspoken(envelope.headers, origin))
+    if envelope.key is not None:
+        table[_KEY] = envelope.key
+    if envelope.subject is not None and (envelope.kind is not Kind.EXCHANGE or not envelope.subject):
+        table[_SUBJECT] = envelope.subject
+    if envelope.attempt > 1:
+        table[_ATTEMPT] = envelope.attempt
+    if envelope.expires_at is not None:
+        table[_EXPIRES] = envelope.expires_at
+    if envelope.sent_at is not None:
+        table[_SENT] = envelope.sent_at
+    return table
+
+
+def _unspoken(headers: Headers, origin: Properties) -> dict[str, object]:
+    """Return the headers of another program that ours cannot say: tables, lists, decimals, nothing."""
+    return {
+        name: value
+        for name, value in (origin.headers or {}).items()
+        if not isinstance(value, _PLAIN)
+        and not _is_of_the_way(name)
+        and (value is None or headers.get(name) == _as_text(value))
+    }
+
+
+def _short(name: str, text: str | None, table: dict[str, object]) -> str | None:
+    """Return a property's text, or put it among the headers when it is too long for a property."""
+    if text is None or (len(text) <= SHORT and (text.isascii() or len(text.encode()) <= SHORT)):
+        return text
+    table[_LONG + name] = text
+    return None
+
+
+def understood(message: Delivered, queue: str) -> Taken:
+    """Return the envelope of a message that came from a queue.
+
+    :raises MalformedTable: when its headers cannot be read
+    """
+    properties = decode_properties(message.properties)
+    table = properties.headers or NO_HEADERS
+    kind, destination = _addressed(message, queue, table)
+    subject = table.get(_SUBJECT, message.key or None if kind is Kind.EXCHANGE else None)
+    sent = table.get(_SENT, properties.timestamp)
+    attempt = table.get(_ATTEMPT, 1)
+    returned = table.get("x-delivery-count", 0)
+    envelope = Envelope(
+        body=message.body,
+        destination=destination,
+        kind=kind,
+        message_id=_text("message_id", properties.message_id, table) or new_id(),
+        headers=_headers_in(table, properties) if table or properties.content_encoding else NO_HEADERS,
+        key=_str(table.get(_KEY)),
+        subject=_str(subject),
+        content_type=_text("content_type", properties.content_type, table),
+        type=_text("type", properties.type, table),
+        sent_at=float(sent) if isinstance(sent, (int, float)) else None,
+        correlation_id=_text("correlation_id", properties.correlation_id, table),
+        reply_to=_text("reply_to", properties.reply_to, table),
+        attempt=attempt if isinstance(attempt, int) and attempt > 0 else 1,
+        expires_at=_float(table.get(_EXPIRES)),
+        priority=properties.priority,
+    )
+    return Taken(envelope, properties, returned if isinstance(returned, int) else 0)
+
+
+def _addressed(message: Delivered, queue: str, table: Table) -> tuple[Kind, str]:
+    if isinstance(said := table.get(ORIGIN, table.get(DUE)), str):
+        kind, _, destination = said.partition(":")
+        return Kind.EXCHANGE if kind == Kind.EXCHANGE.value else Kind.QUEUE, destination
+    if message.exchange:
+        return Kind.EXCHANGE, message.exchange
+    return Kind.QUEUE, queue
+
+
+def _headers_in(table: Table, properties: Properties) -> Headers:
+    times = table.get(_TIMES)
+    texts = set(cast("list[object]", times)) if isinstance(times, list) else set[object]()
+    headers: dict[str, HeaderValue] = {}
+    for name, value in table.items():
+        if name in _OURS or _is_of_the_way(name) or value is None:
+            continue
+        if name in texts and isinstance(value, str):
+            headers[name] = datetime.fromisoformat(value)
+        elif isinstance(value, _PLAIN):
+            headers[name] = value
+        else:
+            headers[name] = _as_text(value)
+    encoding = properties.content_encoding
+    if encoding is not None and encoding.lower() not in _UTF8:
+        headers[_ENCODING] = encoding
+    return headers
+
+
+def _is_of_the_way(name: str) -> bool:
+    """Is this what the broker, or our own delays, wrote down on the way?"""
+    if name.startswith("msgkit-"):
+        return name.startswith((LEVEL, _LONG)) or name in _OURS
+    return name.startswith(("x-death", "x-first-death-", "x-last-death-")) or name in (
+        "x-delivery-count",
+        "x-acquired-count",
+    )
+
+
+def _as_text(value: object) -> str:
+    return json.dumps(value, default=_plainer, ensure_ascii=False)
+
+
+def _plainer(value: object) -> object:
+    match value:
+        case Decimal():
+            return float(value)
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case bytes():
+            return value.decode("latin-1")
+        case Mapping():
+            return dict(cast("Mapping[str, object]", value))
+        case _:
+            return str(value)
+
+
+def _text(name: str, value: str | None, table: Table) -> str | None:
+    return value if value is not None else _str(table.get(_LONG + name))
+
+
+def _str(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _float(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None

@@ -1,0 +1,265 @@
+"""Where messages leave for one exchange: a channel of their own, so that no other sends are harmed."""
+
+import asyncio
+import logging
+from asyncio import Future, Task
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from msgkit.envelope import Envelope, Kind, Receipt
+from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
+from msgkit_rabbitmq.mapping import REPLIES
+from msgkit_rabbitmq.wire import (
+    Channel,
+    ChannelClosed,
+    Connection,
+    Delivered,
+    MalformedTable,
+    Returned,
+    WireError,
+    decode_properties,
+)
+
+__all__ = ["Outlet", "Outlets", "Send"]
+
+_log = logging.getLogger("msgkit.rabbitmq")
+_ABSENT, _TOO_LARGE = 404, 406
+_PAUSE = 0.2
+
+
+@dataclass(slots=True, eq=False)
+class Send:
+    """One message on its way out."""
+
+    envelope: Envelope
+    future: "Future[Receipt]"
+    exchange: str
+    key: bytes
+    properties: bytes
+    returned: str | None = None
+
+    @property
+    def is_to_one_queue(self) -> bool:
+        return self.envelope.kind is not Kind.EXCHANGE
+
+    def fail(self, error: MessagingError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+@dataclass(slots=True, eq=False)
+class Outlets:
+    """What all outlets of a publisher share."""
+
+    broker: str
+    #: The connection, while there is one.
+    connection: Connection | None = None
+    #: Why the broker takes nothing at the moment.
+    blocked: str | None = None
+    on_reply: Callable[[Delivered], None] | None = None
+    #: Hears of a message that no queue takes.
+    on_unheard: Callable[[str, str], None] = lambda _exchange, _subject: None
+
+
+class Outlet:
+    """Messages wait here in their order while there is no channel, and are confirmed over it."""
+
+    def __init__(self, exchange: str, shared: Outlets) -> None:
+        self.exchange = exchange
+        self._name = exchange.encode()
+        self._shared = shared
+        self._channel: Channel | None = None
+        self._opening: Task[None] | None = None
+        self.waiting: deque[Send] = deque()
+        #: Written and not confirmed, by number.
+        self.open: dict[int, Send] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.waiting and not self.open and self._opening is None
+
+    def put(self, send: Send) -> bool:
+        """Write a message if it can be; tell whether it was."""
+        shared, channel = self._shared, self._channel
+        if channel is not None and not self.waiting and shared.blocked is None and not _is_full(shared.connection):
+            self.open[channel.publish(self._name, send.key, send.properties, send.envelope.body)] = send
+            return True
+        self.waiting.append(send)
+        self.go_on()
+        return False
+
+    def go_on(self) -> None:
+        """Write what waits, or see to it that it can be."""
+        connection = self._shared.connection
+        if not self.waiting or self._opening is not None or self._shared.blocked is not None:
+            return
+        if connection is None or not connection.is_open:
+            return
+        if self._channel is None or connection.is_full:
+            self._opening = asyncio.get_running_loop().create_task(self._make_ready(connection))
+            return
+        self._write_all(self._channel)
+
+    def _write_all(self, channel: Channel) -> None:
+        waiting, connection = self.waiting, self._shared.connection
+        while waiting and self._shared.blocked is None and not _is_full(connection):
+            send = waiting.popleft()
+            if not send.future.done():
+                self.open[channel.publish(self._name, send.key, send.properties, send.envelope.body)] = send
+        self.go_on()
+
+    async def _make_ready(self, connection: Connection) -> None:
+        try:
+            if self._channel is None:
+                self._channel = await self._open_channel(connection)
+            await connection.room()
+        except ChannelClosed as error:
+            await self._refused(error)
+        except WireError:
+            # The connection is gone: whoever brings the next one says go_on.
+            pass
+        finally:
+            self._opening = None
+        self.go_on()
+
+    async def _open_channel(self, connection: Connection) -> Channel:
+        channel = await connection.channel(self._lost, confirms=True)
+        if self.exchange:
+            # What is not there would be found out by the loss of the channel, and of what else is on it.
+            await channel.declare_exchange(self.exchange, "topic", passive=True)
+        channel.on_confirm = self._confirmed
+        channel.on_return = self._returned
+        await self._hear_replies(channel)
+        return channel
+
+    async def hear_replies(self) -> None:
+        """Have the replies to what is sent from here come here."""
+        if self._channel is not None:
+            await self._hear_replies(self._channel)
+
+    async def _hear_replies(self, channel: Channel) -> None:
+        # A reply finds only the channel that the request left by.
+        if self._shared.on_reply is not None:
+            await channel.consume(REPLIES, "replies", self._shared.on_reply, _nothing, no_ack=True)
+
+    async def _refused(self, error: ChannelClosed) -> None:
+        if error.code == _ABSENT:
+            refusal: MessagingError = Unroutable(f"exchange {self.exchange!r} does not exist")
+        elif error.code // 100 == 4:  # noqa: PLR2004 -- what is wrong with the request, and stays so
+            refusal = SendRefused(f"exchange {self.exchange!r}: {error.text}")
+        else:
+            await asyncio.sleep(_PAUSE)
+            return
+        waiting, self.waiting = self.waiting, deque()
+        for send in waiting:
+            send.fail(refusal)
+
+    # -- what the broker answers
+
+    def _confirmed(self, number: int, multiple: bool, stored: bool) -> None:  # noqa: FBT001 -- the channel's shape
+        if not multiple:
+            if (send := self.open.pop(number, None)) is not None:
+                self._ended(send, stored=stored)
+        else:
+            while self.open and (first := next(iter(self.open))) <= number:
+                self._ended(self.open.pop(first), stored=stored)
+
+    def _ended(self, send: Send, *, stored: bool) -> None:
+        future, envelope = send.future, send.envelope
+        if future.done():
+            return
+        if not stored:
+            send.fail(_not_stored(send))
+        elif send.returned is None:
+            future.set_result(Receipt(envelope.message_id, envelope.destination, self._shared.broker))
+        elif send.is_to_one_queue or envelope.require_route:
+            send.fail(Unroutable(_nobody_takes(send)))
+        else:
+            self._shared.on_unheard(envelope.destination, envelope.subject or "")
+            future.set_result(Receipt(envelope.message_id, envelope.destination, self._shared.broker))
+
+    def _returned(self, message: Returned) -> None:
+        # The whole of a message comes back, and before its confirm. Two that are alike in all share their fate.
+        for send in self.open.values():
+            if send.returned is None and _is_alike(send, message):
+                send.returned = message.text
+                return
+        _log.error("a message came back from %r that is not known here", message.exchange)
+
+    def _lost(self, error: WireError) -> None:
+        self._channel = None
+        unconfirmed, self.open = self.open, {}
+        for send in unconfirmed.values():
+            send.fail(_unconfirmed(send, error))
+        if isinstance(error, ChannelClosed):
+            _log.warning("the channel for exchange %r was closed: %s", self.exchange, error)
+            self.go_on()
+
+    # -- the end
+
+    def connection_lost(self) -> None:
+        """Forget the channel; those of its messages that were not confirmed have heard already."""
+        self._channel = None
+
+    async def close(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    def give_up(self, error: MessagingError) -> None:
+        """Fail all that is left."""
+        if self._opening is not None:
+            self._opening.cancel()
+        for send in self.open.values():
+            send.fail(SendUnknown("the connection was closed before the confirm"))
+        for send in self.waiting:
+            send.fail(error)
+        self.open.clear()
+        self.waiting.clear()
+
+
+def _is_full(connection: Connection | None) -> bool:
+    return connection is None or connection.is_full
+
+
+def _is_alike(send: Send, message: Returned) -> bool:
+    if send.key != message.key.encode() or send.envelope.body != message.body:
+        return False
+    if send.properties == message.properties:
+        return True
+    try:
+        return decode_properties(send.properties) == decode_properties(message.properties)
+    except MalformedTable:
+        return False
+
+
+def _nobody_takes(send: Send) -> str:
+    envelope = send.envelope
+    match envelope.kind:
+        case Kind.EXCHANGE:
+            return f"no queue takes {envelope.subject or ''!r} from exchange {envelope.destination!r}"
+        case Kind.QUEUE:
+            return f"queue {envelope.destination!r} does not exist"
+        case Kind.REPLY:
+            return f"nobody waits for replies at {envelope.destination!r} any more"
+
+
+def _not_stored(send: Send) -> MessagingError:
+    envelope = send.envelope
+    if send.is_to_one_queue:
+        return SendRefused(f"queue {envelope.destination!r} refused it: it is full, or has no leader at the moment")
+    # One of several queues may have refused, and another taken it.
+    return SendUnknown(f"a queue behind exchange {envelope.destination!r} refused it; others may have it")
+
+
+def _unconfirmed(send: Send, error: WireError) -> MessagingError:
+    if isinstance(error, ChannelClosed) and error.code == _TOO_LARGE and "message size" in error.text:
+        *_, last = (int(word) for word in error.text.replace(",", " ").split() if word.isdecimal())
+        if len(send.envelope.body) > last:
+            return SendRefused(f"the broker takes no message of {len(send.envelope.body):,} bytes: {error.text}")
+    return SendUnknown(f"there was no confirm before the connection was lost: {error}")
+
+
+def _nothing() -> None:
+    return None

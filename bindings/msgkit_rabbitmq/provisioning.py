@@ -1,0 +1,214 @@
+"""Topology: what is there, what is not, and what differs; and what is made of it."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+from msgkit.envelope import Kind
+from msgkit.errors import SendRefused, TopologyMismatch, Unroutable
+from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, QueueSpec, Topology
+from msgkit.values import Option
+from msgkit_rabbitmq.address import RabbitSettings
+from msgkit_rabbitmq.capabilities import Version
+from msgkit_rabbitmq.delays import DUE_EXCHANGE, READY, SINK, due_binding
+from msgkit_rabbitmq.desk import ABSENT, Desk, desk, difference
+from msgkit_rabbitmq.layout import ExchangeForm, QueueForm, RouteForm, exchange_forms, foreign, queue_form, route_forms
+from msgkit_rabbitmq.management import Management
+from msgkit_rabbitmq.mapping import address
+from msgkit_rabbitmq.wire import ChannelClosed, Connection
+
+__all__ = ["Provisioner"]
+
+_MAKING = (ProvisionMode.CREATE, ProvisionMode.PRUNE)
+_UNSEEN = "AMQP cannot tell whether it is there; with the option management it is looked for"
+
+
+class Provisioner:
+    """Brings about what is declared, and remembers it, to declare it again."""
+
+    def __init__(self, settings: RabbitSettings, version: Version) -> None:
+        self._version = version
+        self._management = Management(settings) if settings.management is not None else None
+        self._exchanges: dict[str, ExchangeForm] = {}
+        self._queues: dict[str, QueueForm] = {}
+        self._routes: dict[str, tuple[RouteForm, ...]] = {}
+        self._anonymous: set[str] = set()
+        #: Is it for us to make what delays need?
+        self._makes = True
+
+    async def provision(self, connection: Connection, topology: Topology, mode: ProvisionMode) -> Plan:
+        """Do as `Binding.provision` does; what is refused changes nothing."""
+        anonymous = Topology({}, {name: spec for name, spec in topology.queues.items() if spec.anonymous})
+        wanted = anonymous if mode is ProvisionMode.ASSUME else topology
+        async with desk(connection) as asked:
+            plan = Plan(tuple([entry async for entry in self._survey(asked, wanted)]))
+            if mode is ProvisionMode.PLAN:
+                return plan
+            _refuse(plan, wanted, mode)
+            self._makes = mode in _MAKING
+            await self._make(asked, topology if self._makes else anonymous)
+            if mode is ProvisionMode.PRUNE:
+                await self._prune(asked, topology)
+        return plan
+
+    async def again(self, connection: Connection) -> list[str]:
+        """Declare all of it again; return the anonymous queues that were gone.
+
+        :raises TopologyMismatch: when something else is there now
+        """
+        async with desk(connection) as asked:
+            gone = [name for name in self._anonymous if not await asked.has(self._queues[name])]
+            for exchange in self._exchanges.values():
+                await asked.declare(exchange)
+            for queue in self._queues.values():
+                await asked.declare(queue)
+                for route in self._routes[queue.name]:
+                    await asked.bind(route)
+        return gone
+
+    async def bind_due(self, connection: Connection, kind: Kind, destination: str) -> None:
+        """Have delayed messages find a destination when they are due.
+
+        :raises SendRefused: when there is no such destination, or no delays and none are to be made
+        """
+        due = due_binding(address(kind, destination))
+        async with desk(connection) as asked:
+            if not self._makes and not await asked.has_delays():
+                raise SendRefused(f"delays need exchange {READY!r} and more: topology=create makes it, once")
+            try:
+                await asked.make_delays()
+                if kind is Kind.EXCHANGE:
+                    await asked.bind_exchange(destination, DUE_EXCHANGE, due)
+                    await asked.bind(RouteForm(DUE_EXCHANGE, SINK, "", due))
+                else:
+                    await asked.bind(RouteForm(DUE_EXCHANGE, destination, "", due))
+            except (ChannelClosed, TopologyMismatch) as error:
+                raise _undeliverable(error, f"{kind.value} {destination!r}") from error
+
+    # -- looking
+
+    async def _survey(self, asked: Desk, topology: Topology) -> AsyncIterator[PlanEntry]:
+        for exchange in exchange_forms(topology).values():
+            yield await _surveyed(asked, exchange)
+        for spec in topology.exchanges.values():
+            for entry in _ignored(spec.name, spec.options):
+                yield entry
+        for queue in topology.queues.values():
+            entry = await _surveyed(asked, queue_form(queue, self._version))
+            yield entry
+            async for route in self._survey_routes(queue, is_there=entry.action is not PlanAction.CREATE):
+                yield route
+            for ignored in _ignored(queue.name, queue.options):
+                yield ignored
+        if _needs_delays(topology):
+            action = PlanAction.EXISTS if await asked.has_delays() else PlanAction.CREATE
+            yield PlanEntry(action, "delays", f"{READY}.*", "exchanges and quorum queues that all queues share")
+
+    async def _survey_routes(self, queue: QueueSpec, *, is_there: bool) -> AsyncIterator[PlanEntry]:
+        declared = list(route_forms(queue))
+        if not is_there or self._management is None or queue.anonymous:
+            action = PlanAction.EXISTS if is_there else PlanAction.CREATE
+            for route in declared:
+                yield PlanEntry(action, "route", str(route), _UNSEEN if is_there and not queue.anonymous else "")
+            return
+        found = await self._bound(self._management, queue.name)
+        there, wanted = {_identity(route) for route in found}, {_identity(route) for route in declared}
+        for route in declared:
+            action = PlanAction.EXISTS if _identity(route) in there else PlanAction.CREATE
+            yield PlanEntry(action, "route", str(route))
+        for route in found:
+            if _identity(route) not in wanted:
+                detail = "nobody declares it here any more; pruning takes it away"
+                yield PlanEntry(PlanAction.STALE, "route", str(route), detail)
+
+    async def _bound(self, management: Management, queue: str) -> list[RouteForm]:
+        return [
+            RouteForm(bound.source, queue, bound.key, bound.arguments)
+            for bound in await management.bindings_of(queue)
+            if bound.source != DUE_EXCHANGE
+        ]
+
+    # -- making
+
+    async def _make(self, asked: Desk, topology: Topology) -> None:
+        """Make it, and remember what was made."""
+        exchanges = exchange_forms(topology) if topology.exchanges or self._makes else {}
+        for exchange in exchanges.values():
+            await asked.declare(exchange)
+        self._exchanges.update(exchanges)
+        for spec in topology.queues.values():
+            form, routes = queue_form(spec, self._version), tuple(route_forms(spec))
+            await asked.declare(form)
+            for route in routes:
+                await asked.bind(route)
+            self._queues[spec.name], self._routes[spec.name] = form, routes
+            if spec.anonymous:
+                self._anonymous.add(spec.name)
+        if _needs_delays(topology):
+            await asked.make_delays()
+
+    async def _prune(self, asked: Desk, topology: Topology) -> None:
+        if self._management is None:
+            return
+        for spec in topology.queues.values():
+            wanted = {_identity(route) for route in route_forms(spec)}
+            for route in await self._bound(self._management, spec.name):
+                if _identity(route) not in wanted:
+                    await asked.unbind(route)
+
+
+def _needs_delays(topology: Topology) -> bool:
+    return any(not spec.anonymous for spec in topology.queues.values())
+
+
+async def _surveyed(asked: Desk, form: ExchangeForm | QueueForm) -> PlanEntry:
+    """Look, and then declare what is there once more, which changes nothing and tells whether it is the same."""
+    what, name = "exchange" if isinstance(form, ExchangeForm) else "queue", form.name
+    try:
+        if await asked.has(form):
+            await asked.declare(form)
+            return PlanEntry(PlanAction.EXISTS, what, name)
+    except ChannelClosed as error:
+        return PlanEntry(PlanAction.DIFFERS, what, name, difference(error))
+    except TopologyMismatch as error:
+        return PlanEntry(PlanAction.DIFFERS, what, name, str(error).partition(": ")[2])
+    if not form.owned:
+        return PlanEntry(PlanAction.DIFFERS, what, name, "it is somebody else's, and it is not there")
+    return PlanEntry(PlanAction.CREATE, what, name, str(form))
+
+
+def _refuse(plan: Plan, topology: Topology, mode: ProvisionMode) -> None:
+    """Refuse what differs and, where nothing may be made, what is missing.
+
+    :raises TopologyMismatch: naming all of it
+    """
+    ours = {name for name, spec in topology.queues.items() if spec.anonymous}
+    wrong = [f"{entry.what} {entry.name!r}: {entry.detail}" for entry in plan.entries if _differs(entry)]
+    if mode not in _MAKING:
+        wrong += [
+            f"{entry.what} {entry.name!r} does not exist"
+            for entry in plan.entries
+            if entry.action is PlanAction.CREATE and entry.name.rpartition(" -> ")[2] not in ours
+        ]
+    if wrong:
+        raise TopologyMismatch("; ".join(wrong))
+
+
+def _differs(entry: PlanEntry) -> bool:
+    return entry.action is PlanAction.DIFFERS
+
+
+def _undeliverable(error: ChannelClosed | TopologyMismatch, what: str) -> SendRefused:
+    cause = error if isinstance(error, ChannelClosed) else error.__cause__
+    if isinstance(cause, ChannelClosed) and cause.code == ABSENT:
+        return Unroutable(f"{what} does not exist")
+    return SendRefused(f"{what} cannot be sent to later: {error}")
+
+
+def _identity(route: RouteForm) -> tuple[str, str, str]:
+    return route.source, route.key, json.dumps(dict(route.arguments), sort_keys=True, default=str)
+
+
+def _ignored(name: str, options: Iterable[Option]) -> Iterator[PlanEntry]:
+    for option in foreign(options):
+        whose = ", ".join(f"{scheme}://" for scheme in option.schemes) or "another broker"
+        yield PlanEntry(PlanAction.IGNORED, "option", name, f"{type(option).__name__} is for {whose}")

@@ -1,0 +1,229 @@
+"""The sending side: each message by the outlet of its exchange, always confirmed, always mandatory."""
+
+import asyncio
+import logging
+from asyncio import Future, Task
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+
+from msgkit.clock import Clock
+from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
+from msgkit.errors import Closed, MessagingError, SendRefused
+from msgkit_rabbitmq.delays import LONGEST, way
+from msgkit_rabbitmq.mapping import DUE, REPLIES, address, encoded
+from msgkit_rabbitmq.outlet import Outlet, Outlets, Send
+from msgkit_rabbitmq.wire import Connection, Delivered, MalformedTable, Properties, Table
+
+__all__ = ["Publisher"]
+
+_log = logging.getLogger("msgkit.rabbitmq")
+#: So many messages that are not confirmed do not pile up yet.
+_ENOUGH = 2048
+_MOST_OUTLETS = 200
+_MOST_WARNINGS = 1000
+_MOST_OF_A_KEY = 255
+#: What makes a destination known where delayed messages come due; it fails when there is none.
+Bind = Callable[[Kind, str], Awaitable[None]]
+
+
+class Publisher:
+    """Sends go out in call order, for each destination."""
+
+    def __init__(self, broker: str, clock: Clock, bind: Bind) -> None:
+        self._clock = clock
+        self._bind = bind
+        self._loop = asyncio.get_running_loop()
+        self._shared = Outlets(broker=broker, on_unheard=self._warn)
+        self._outlets: OrderedDict[str, Outlet] = OrderedDict()
+        #: Those that were not written, and where they wait.
+        self._waiting: dict[Future[Receipt], deque[Send]] = {}
+        self._open = 0
+        self._room: Future[None] | None = None
+        self._bound: set[tuple[Kind, str]] = set()
+        self._binding: dict[tuple[Kind, str], tuple[deque[Send], Task[None]]] = {}
+        self._warned: set[tuple[str, str]] = set()
+        self._closing: set[Task[None]] = set()
+        self._closed = False
+
+    # -- sending
+
+    def send(self, envelope: Envelope, origin: Properties | None = None, also: Table = NO_HEADERS) -> "Future[Receipt]":
+        """Send an envelope; `origin` are the properties of the message that it is a copy of, `also` more headers."""
+        future: Future[Receipt] = self._loop.create_future()
+        try:
+            send = self._prepared(envelope, origin, also, future)
+        except MessagingError as error:
+            future.set_exception(error)
+            return future
+        self._open += 1
+        future.add_done_callback(self._ended)
+        self._put(send)
+        return future
+
+    def _prepared(self, envelope: Envelope, origin: Properties | None, also: Table, future: "Future[Receipt]") -> Send:
+        if self._closed:
+            raise Closed("the connection to RabbitMQ is closed")
+        delay = self._delay(envelope)
+        exchange = envelope.destination if envelope.kind is Kind.EXCHANGE else ""
+        if delay > 0:
+            exchange, bits = way(delay)
+            also = {**also, **bits, DUE: address(envelope.kind, envelope.destination)}
+        key = (envelope.subject or "") if envelope.kind is Kind.EXCHANGE else envelope.destination
+        routing = key.encode()
+        if len(routing) > _MOST_OF_A_KEY:
+            raise SendRefused(f"RabbitMQ's routing keys have at most {_MOST_OF_A_KEY} bytes: {key[:40]!r}… has more")
+        try:
+            properties = encoded(envelope, origin, also)
+        except MalformedTable as error:
+            raise SendRefused(f"message {envelope.message_id}: {error}") from error
+        return Send(envelope, future, exchange, routing, properties)
+
+    def _delay(self, envelope: Envelope) -> float:
+        delay = envelope.delay or 0.0
+        if envelope.deliver_at is not None:
+            delay = envelope.deliver_at - self._clock.now()
+        if delay > LONGEST:
+            raise SendRefused(f"a delay of {delay:.0f} s is too long; at most {LONGEST:.0f} s can be waited")
+        return delay
+
+    def _put(self, send: Send) -> None:
+        envelope = send.envelope
+        if send.exchange and send.exchange != envelope.destination:
+            due = envelope.kind, envelope.destination
+            if due not in self._bound:
+                self._await_binding(due, send)
+                return
+        outlet = self._outlets.get(send.exchange) or self._new_outlet(send.exchange)
+        if not outlet.put(send):
+            self._waiting[send.future] = outlet.waiting
+
+    def _new_outlet(self, exchange: str) -> Outlet:
+        if len(self._outlets) >= _MOST_OUTLETS:
+            self._retire_one()
+        outlet = self._outlets[exchange] = Outlet(exchange, self._shared)
+        return outlet
+
+    def _retire_one(self) -> None:
+        for exchange, outlet in self._outlets.items():
+            if outlet.is_idle and exchange:
+                del self._outlets[exchange]
+                self._closing.add(closing := self._loop.create_task(outlet.close()))
+                closing.add_done_callback(self._closing.discard)
+                return
+
+    # -- delayed messages, whose destination must be known where they come due
+
+    def _await_binding(self, due: tuple[Kind, str], send: Send) -> None:
+        if due not in self._binding:
+            waiting: deque[Send] = deque()
+            self._binding[due] = waiting, self._loop.create_task(self._make_known(due, waiting))
+        waiting, _ = self._binding[due]
+        waiting.append(send)
+        self._waiting[send.future] = waiting
+
+    async def _make_known(self, due: tuple[Kind, str], waiting: deque[Send]) -> None:
+        try:
+            await self._bind(*due)
+        except MessagingError as error:
+            for send in waiting:
+                send.fail(error)
+            waiting.clear()
+        else:
+            self._bound.add(due)
+        finally:
+            del self._binding[due]
+        for send in waiting:
+            self._waiting.pop(send.future, None)
+            if not send.future.done():
+                self._put(send)
+
+    # -- waiting, and giving up
+
+    def abandon(self, future: "Future[Receipt]") -> bool:
+        """Take back what was not written yet; tell whether it was taken back."""
+        waiting = self._waiting.get(future)
+        if waiting is None:
+            return False
+        for send in waiting:
+            if send.future is future:
+                waiting.remove(send)
+                future.remove_done_callback(self._ended)
+                self._ended(future)
+                return True
+        return False
+
+    async def writable(self) -> None:
+        while self._open >= _ENOUGH and not self._closed:
+            if self._room is None:
+                self._room = self._loop.create_future()
+            await asyncio.shield(self._room)
+
+    def _ended(self, future: "Future[Receipt]") -> None:
+        self._waiting.pop(future, None)
+        self._open -= 1
+        if self._room is not None and self._open < _ENOUGH:
+            self._make_room(self._room)
+
+    def _make_room(self, room: "Future[None]") -> None:
+        self._room = None
+        room.set_result(None)
+
+    def _warn(self, exchange: str, subject: str) -> None:
+        if (exchange, subject) not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add((exchange, subject))
+            _log.warning("no queue takes %r from exchange %r: such messages are dropped", subject, exchange)
+
+    # -- for the session
+
+    def went_up(self, connection: Connection) -> None:
+        self._shared.connection = connection
+        self._shared.blocked = None
+        for outlet in tuple(self._outlets.values()):
+            outlet.go_on()
+
+    def went_down(self) -> None:
+        self._shared.connection = None
+        self._bound.clear()
+        for outlet in self._outlets.values():
+            outlet.connection_lost()
+
+    def blocked(self, reason: str | None) -> None:
+        """Hear that the broker takes nothing, and why; or that it does again."""
+        self._shared.blocked = reason
+        if reason is not None:
+            _log.warning("the broker takes no messages at the moment, sends wait: %s", reason)
+            return
+        _log.info("the broker takes messages again")
+        for outlet in tuple(self._outlets.values()):
+            outlet.go_on()
+
+    async def listen_for_replies(self, on_reply: Callable[[Delivered], None]) -> str:
+        first, self._shared.on_reply = self._shared.on_reply is None, on_reply
+        if first:
+            for outlet in tuple(self._outlets.values()):
+                await outlet.hear_replies()
+        return REPLIES
+
+    async def idle(self) -> None:
+        """Return when all is confirmed or given up."""
+        while self._open:
+            pending = [
+                send.future for outlet in self._outlets.values() for send in (*outlet.open.values(), *outlet.waiting)
+            ]
+            pending += [send.future for waiting, _ in self._binding.values() for send in waiting]
+            if not pending:
+                return
+            await asyncio.wait(pending)
+
+    def close(self) -> None:
+        """Fail what is left: as refused if it was not written."""
+        self._closed = True
+        error = SendRefused("the connection was closed before it was sent")
+        for waiting, task in tuple(self._binding.values()):
+            task.cancel()
+            for send in waiting:
+                send.fail(error)
+        for outlet in self._outlets.values():
+            outlet.give_up(error)
+        if self._room is not None:
+            self._make_room(self._room)
