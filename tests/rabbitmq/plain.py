@@ -76,8 +76,9 @@ class Plain:
         def answer(channel: Any) -> PlainMessage:
             request = _take(channel, queue)
             said = request.properties
-            answered = {"correlation_id": said["correlation_id"], **properties}
-            _publish(channel, "", said["reply_to"], body, answered)
+            answered = _pika.BasicProperties(correlation_id=said["correlation_id"], **properties)
+            # RabbitMQ returns each mandatory answer of a direct reply, though it is delivered.
+            channel.basic_publish("", said["reply_to"], body, answered)
             return request
 
         async with asyncio.TaskGroup() as group:
