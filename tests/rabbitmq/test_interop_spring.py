@@ -7,7 +7,7 @@ import pytest
 
 from msgkit import Application, Backoff, Exchange, Message, MessageTemplate, Queue, Reject, Settings, listener
 from msgkit.errors import TopologyMismatch
-from msgkit.values import check_headers
+from msgkit.values import HeaderValue, check_headers
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
 from tests.rabbitmq.inbox import Inbox
 from tests.rabbitmq.plain import Plain
@@ -151,7 +151,13 @@ async def test_headers_of_msgkit_have_the_types_that_spring_expects(
     settings: Settings, spring: Spring, name: str
 ) -> None:
     jobs = Queue(name, OrderPlaced)
-    headers = {"text": "Grüße", "whole": 1 << 40, "real": 0.5, "truth": True, "bytes": b"\x00\xff"}
+    headers: dict[str, HeaderValue] = {
+        "text": "Grüße",
+        "whole": 1 << 40,
+        "real": 0.5,
+        "truth": True,
+        "bytes": b"\x00\xff",
+    }
     async with MessageTemplate(settings) as template:
         await template.declare(jobs)
         inbox = await spring.listen(name)
