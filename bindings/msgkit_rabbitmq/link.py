@@ -1,13 +1,16 @@
 """A connection that is kept: made again when it is lost, with growing pauses, and a line in the log for people."""
 
 import asyncio
+import errno
 import logging
+import ssl
 from asyncio import Future, Task
 from collections.abc import Awaitable, Callable
 from random import uniform
 
 from msgkit.errors import BrokerUnavailable, ConfigurationError, MessagingError
 from msgkit_rabbitmq.address import Address, RabbitSettings
+from msgkit_rabbitmq.tls import explained
 from msgkit_rabbitmq.wire import Connection, ConnectionLost, Login, LoginRefused, WireError
 
 __all__ = ["Link"]
@@ -15,7 +18,10 @@ __all__ = ["Link"]
 _log = logging.getLogger("msgkit.rabbitmq")
 #: Seconds before the second try, and at most before any.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+#: Seconds. Who is lost sooner, and again, may be lost for what is done with the connection.
+_BRIEF = 5.0
 _ACCESS, _NOT_ALLOWED = 403, 530
+_NOBODY = f"[Errno {errno.ECONNREFUSED}]"
 
 
 class Link:
@@ -93,7 +99,7 @@ class Link:
     # -- keeping it
 
     async def _keep(self) -> None:
-        failures = 0
+        failures = brief = 0
         began = self._loop.time()
         while True:
             try:
@@ -101,8 +107,9 @@ class Link:
             except (WireError, MessagingError) as error:
                 failures += 1
                 self._note(error, failures)
-                await asyncio.sleep(self._pause(failures, error))
+                await asyncio.sleep(self._pause(failures, is_final=isinstance(error, ConfigurationError)))
                 continue
+            came = self._loop.time()
             self.connection = connection
             self._is_up.set()
             self._came_up(failures, began)
@@ -110,7 +117,10 @@ class Link:
             assert self._lost is not None  # noqa: S101 -- made when connecting
             self._reason = await self._lost
             began = self._loop.time()
-            self._went_down()
+            _log.warning("the connection for %s was lost: %s; connecting again", self._purpose, self._reason)
+            brief = brief + 1 if began - came < _BRIEF else 0
+            if brief > 1:
+                await asyncio.sleep(self._pause(brief - 1))
 
     async def _connect(self) -> Connection:
         address = self._addresses[0]
@@ -121,6 +131,7 @@ class Link:
         def closed(error: WireError) -> None:
             if not lost.done():
                 lost.set_result(str(error))
+                self._went_down(str(error))
 
         login = self._login()
         try:
@@ -150,22 +161,22 @@ class Link:
             timeout=settings.connect_timeout,
         )
 
-    def _pause(self, failures: int, error: Exception) -> float:
+    def _pause(self, failures: int, *, is_final: bool = False) -> float:
         if len(self._addresses) > failures:
             return 0.0
         longest = min(_FIRST_PAUSE * 2 ** min(failures, 16), _LONGEST_PAUSE)
-        if isinstance(error, ConfigurationError):
+        if is_final:
             longest = _LONGEST_PAUSE
         return uniform(longest / 2, longest)  # noqa: S311 -- jitter keeps no secret
 
     def _note(self, error: Exception, failures: int) -> None:
-        self._reason = str(error)
+        self._reason = _why(error)
         if failures >= len(self._addresses) or isinstance(error, ConfigurationError):
             _done(self._tried)
         if not self._opened.done() and isinstance(error, ConfigurationError):
             self._opened.set_exception(error)
         elif failures in (1, 5) or failures % 20 == 0:
-            _log.warning("no connection for %s yet, trying on: %s", self._purpose, error)
+            _log.warning("no connection for %s yet, trying on: %s", self._purpose, self._reason)
 
     def _came_up(self, failures: int, began: float) -> None:
         _done(self._tried)
@@ -175,11 +186,12 @@ class Link:
             after = self._loop.time() - began
             _log.info("the connection for %s is back after %.1f s and %d tries", self._purpose, after, failures + 1)
 
-    def _went_down(self) -> None:
-        self._is_up.clear()
-        self.connection = None
-        _log.warning("the connection for %s was lost: %s; connecting again", self._purpose, self._reason)
-        self._on_down(self._reason)
+    def _went_down(self, reason: str) -> None:
+        """Hear it at once: nobody is to be given a connection that is gone."""
+        if self.connection is not None:
+            self._is_up.clear()
+            self.connection = None
+            self._on_down(reason)
 
     def _blocked(self, reason: str | None) -> None:
         if reason is not None:
@@ -191,6 +203,14 @@ def _done(future: Future[None]) -> None:
         future.set_result(None)
 
 
+def _why(error: Exception) -> str:
+    # A name with several addresses fails by several errors in one text.
+    tried = str(error.__cause__) if isinstance(error.__cause__, OSError) else ""
+    if tried and tried.count("[Errno") == tried.count(_NOBODY) > 0:
+        return "the connection was refused, since nobody listens there"
+    return str(error)
+
+
 def _refused(error: LoginRefused, settings: RabbitSettings, address: Address) -> ConfigurationError:
     if error.code == _ACCESS:
         said = f"it refuses user {settings.user!r} or the password"
@@ -198,6 +218,8 @@ def _refused(error: LoginRefused, settings: RabbitSettings, address: Address) ->
         said = f"it has no vhost {settings.vhost!r}"
     elif error.code == _NOT_ALLOWED:
         said = f"user {settings.user!r} may not use vhost {settings.vhost!r} ({error.text})"
+    elif isinstance(error.__cause__, ssl.SSLError):
+        said = explained(error.__cause__)
     else:
         said = error.text
     return ConfigurationError(f"RabbitMQ at {address}: {said}")

@@ -13,7 +13,15 @@ from typing import NamedTuple, cast
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, new_id
 from msgkit.values import Headers, HeaderValue
-from msgkit_rabbitmq.wire import SHORT, Delivered, Properties, Table, decode_properties, encode_properties
+from msgkit_rabbitmq.wire import (
+    SHORT,
+    Delivered,
+    MalformedTable,
+    Properties,
+    Table,
+    decode_properties,
+    encode_properties,
+)
 
 __all__ = ["DUE", "LEVEL", "ORIGIN", "REPLIES", "Taken", "address", "encoded", "understood"]
 
@@ -35,6 +43,8 @@ _PLAIN = (str, bool, int, float, bytes, datetime)
 _UTF8 = ("", "utf-8", "utf8", "binary", "identity")
 _ENCODING = "content-encoding"
 _PERSISTENT = 2
+#: What fits into one frame: more, and the broker closes the connection.
+_MOST = 128 * 1024 - 32
 
 
 class Taken(NamedTuple):
@@ -58,22 +68,30 @@ def encoded(envelope: Envelope, origin: Properties | None = None, also: Table = 
     """
     table = _headers_of(envelope, origin)
     table.update(also)
+    content_type = _short("content_type", envelope.content_type, table)
+    correlation_id = _short("correlation_id", envelope.correlation_id, table)
+    reply_to = _short("reply_to", envelope.reply_to, table)
+    message_id = _short("message_id", envelope.message_id, table)
+    kind = _short("type", envelope.type, table)
     sent = envelope.sent_at
-    return encode_properties(
+    written = encode_properties(
         Properties(
-            content_type=_short("content_type", envelope.content_type, table),
+            content_type=content_type,
             content_encoding=origin.content_encoding if origin is not None else None,
             headers=table or None,
             delivery_mode=_PERSISTENT,
             priority=envelope.priority,
-            correlation_id=_short("correlation_id", envelope.correlation_id, table),
-            reply_to=_short("reply_to", envelope.reply_to, table),
-            message_id=_short("message_id", envelope.message_id, table),
+            correlation_id=correlation_id,
+            reply_to=reply_to,
+            message_id=message_id,
             timestamp=int(sent) if sent is not None and sent >= 0 else None,
-            type=_short("type", envelope.type, table),
+            type=kind,
             app_id=origin.app_id if origin is not None else None,
         )
     )
+    if len(written) > _MOST:
+        raise MalformedTable(f"its headers have {len(written):,} bytes, and RabbitMQ takes at most {_MOST:,}")
+    return written
 
 
 def _headers_of(envelope: Envelope, origin: Properties | None) -> dict[str, object]:

@@ -68,6 +68,9 @@ class Publisher:
         if delay > 0:
             exchange, bits = way(delay)
             also = {**also, **bits, DUE: address(envelope.kind, envelope.destination)}
+        if len(envelope.destination.encode()) > _MOST_OF_A_KEY:
+            name = envelope.destination[:40]
+            raise SendRefused(f"RabbitMQ's names have at most {_MOST_OF_A_KEY} bytes: {name!r}… has more")
         key = (envelope.subject or "") if envelope.kind is Kind.EXCHANGE else envelope.destination
         routing = key.encode()
         if len(routing) > _MOST_OF_A_KEY:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from msgkit.errors import ConfigurationError
 
-__all__ = ["Tls"]
+__all__ = ["Tls", "explained"]
 
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _KEY = b"PRIVATE KEY-----"
 _ENCRYPTED = b"ENCRYPTED"
+#: OpenSSL's for a certificate that bears another name, or another address.
+_OTHER_NAMES = (62, 64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,21 @@ class Tls:
         with _blaming("option key_password" if encrypted else f"option {'key_file' if key_file else 'cert_file'}"):
             # Without a password given, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(cert_file, key_file, self.key_password or "")
+
+
+def explained(error: ssl.SSLError) -> str:
+    """Say why a connection could not be secured, and what can be done about it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        better = (
+            "the option server_hostname says which name it bears"
+            if error.verify_code in _OTHER_NAMES
+            else "the option ca_file says whom to trust"
+        )
+        return f"its certificate is not accepted: {error.verify_message.rstrip('.')}; {better}"
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    if "wrong version number" in reason:
+        return "it speaks no TLS there: is that the port for amqp://?"
+    return f"TLS failed: {reason}"
 
 
 def _read_certificate(path: str, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One RabbitMQ and one Spring program for all tests of interoperation."""
+"""The RabbitMQs of these tests, each started once, and one Spring program."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -8,10 +8,11 @@ import pytest_asyncio
 
 from msgkit import Settings
 from msgkit.envelope import new_id
-from msgkit.testing.brokers import RabbitMQ, Unavailable
+from msgkit.testing.brokers import Provider, RabbitMQ, Unavailable
 from tests.brokers.requiring import unavailable
 from tests.rabbitmq.plain import Plain
 from tests.rabbitmq.spring import Spring
+from tests.rabbitmq.trouble import MOST_BYTES
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +52,35 @@ def settings(interop: RabbitMQ) -> Settings:
 def name() -> str:
     """A name that nothing else has."""
     return f"interop.{new_id()}"
+
+
+# -- in trouble: the oldest version that is supported, and the newest
+
+
+def _each() -> Iterator[object]:
+    provider: Provider
+    for provider in ("process", "container"):
+        # One worker has them all, and starts the broker once.
+        yield pytest.param(provider, id=provider, marks=pytest.mark.xdist_group(f"rabbitmq-trouble-{provider}"))
+
+
+@pytest.fixture(scope="session", params=list(_each()))
+def troubled(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
+    """A RabbitMQ that things are done to; each test has names of its own there."""
+    config = {"max_message_size": MOST_BYTES}
+    broker = RabbitMQ(provider=request.param, proxied=True, management=True, config=config)
+    try:
+        asyncio.run(broker.__aenter__())
+    except Unavailable as error:
+        unavailable(broker.name, error)
+    yield broker
+    asyncio.run(broker.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def broker(troubled: RabbitMQ) -> AsyncIterator[RabbitMQ]:
+    """The same, left as it was found."""
+    yield troubled
+    await troubled.proxy.heal()
+    await troubled.resume()
+    await troubled.start()

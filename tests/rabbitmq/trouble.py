@@ -1,0 +1,187 @@
+"""A RabbitMQ in trouble: ways to bring it there, and to look at it from the outside."""
+
+import asyncio
+import json
+import socket
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any, TypeVar, cast
+
+import aio_pika
+from aio_pika.abc import AbstractChannel
+
+from msgkit import Settings
+from msgkit.brokers import binding_for
+from msgkit.envelope import Envelope, Kind, Receipt, new_id
+from msgkit.spi import (
+    Binding,
+    BindingOptions,
+    Consumer,
+    Event,
+    ExchangeSpec,
+    Plan,
+    ProvisionMode,
+    QueueSpec,
+    RawDelivery,
+    RawSettlement,
+    Subscription,
+    Topology,
+)
+from msgkit.testing.brokers import RabbitMQ
+from msgkit.testing.proxy import Address
+
+__all__ = [
+    "MOST_BYTES",
+    "Bench",
+    "Taker",
+    "at",
+    "bindings",
+    "free_port",
+    "message",
+    "plain",
+    "queues",
+    "said",
+    "settings",
+    "topology",
+    "until",
+]
+
+T = TypeVar("T")
+
+#: The largest message that the broker of these tests takes.
+MOST_BYTES = 262_144
+_PATIENCE = 20.0
+_PAUSE = 0.02
+
+
+def settings(broker: RabbitMQ, **said: Any) -> Settings:
+    return Settings(url=broker.url, **said)
+
+
+def at(broker: RabbitMQ, *, user: str = "guest:guest", address: Address | None = None, rest: str = "") -> str:
+    """Return a URL of a broker in which something is otherwise."""
+    return f"amqp://{user}@{address or broker.addresses[0]}{rest}"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def said(error: BaseException, log: str) -> str:
+    """Return all that anybody is told of an error."""
+    return "\n".join([*traceback.format_exception(error), repr(error), log])
+
+
+@asynccontextmanager
+async def plain(broker: RabbitMQ) -> AsyncGenerator[AbstractChannel]:
+    """Open a channel of another client's, past the proxy."""
+    async with await aio_pika.connect(f"amqp://guest:guest@{broker.direct[0]}/") as connection:
+        yield await connection.channel()
+
+
+async def queues(broker: RabbitMQ, *columns: str, vhost: str = "/") -> list[dict[str, Any]]:
+    return await _listed(broker, "list_queues", "-p", vhost, "name", *columns)
+
+
+async def bindings(broker: RabbitMQ) -> list[dict[str, Any]]:
+    return await _listed(broker, "list_bindings")
+
+
+async def _listed(broker: RabbitMQ, *arguments: str) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", json.loads(await broker.ctl("--formatter", "json", *arguments)))
+
+
+async def until(ask: Callable[[], Awaitable[T]], *, patience: float = _PATIENCE) -> T:
+    """Ask until the answer is true; what is asked for tells nobody when it comes about."""
+    end = monotonic() + patience
+    while not (answer := await ask()):
+        if monotonic() > end:
+            raise TimeoutError(f"still {answer!r}")
+        await asyncio.sleep(_PAUSE)
+    return answer
+
+
+# -- below the public face
+
+
+def message(body: str | bytes = "", to: str = "", *, kind: Kind = Kind.QUEUE, **more: Any) -> Envelope:
+    content = body.encode() if isinstance(body, str) else body
+    return Envelope(content, to, kind, more.pop("message_id", new_id()), **more)
+
+
+def topology(*specs: QueueSpec | ExchangeSpec) -> Topology:
+    return Topology(
+        {spec.name: spec for spec in specs if isinstance(spec, ExchangeSpec)},
+        {spec.name: spec for spec in specs if isinstance(spec, QueueSpec)},
+    )
+
+
+class Taker:
+    """A sink that hands out what came, one by one, and tells of events."""
+
+    def __init__(self) -> None:
+        self._waiting = asyncio.Queue[RawDelivery]()
+        self.events = asyncio.Queue[Event]()
+        self.consumer: Consumer
+
+    async def take(self) -> RawDelivery:
+        async with asyncio.timeout(_PATIENCE):
+            return await self._waiting.get()
+
+    async def take_all(self, number: int) -> list[RawDelivery]:
+        return [await self.take() for _ in range(number)]
+
+    async def settle(self, delivery: RawDelivery, how: RawSettlement) -> None:
+        settled = self.consumer.settle(delivery, how)
+        self.consumer.credit(1)
+        if settled is not None:
+            await settled
+
+    def deliver(self, batch: Sequence[RawDelivery], /) -> None:
+        for delivery in batch:
+            self._waiting.put_nowait(delivery)
+
+    def lost(self, _scope: object, /) -> None:
+        return None
+
+    async def revoke(self, _scope: object, _deadline: float, /) -> None:
+        return None
+
+    def event(self, event: Event, /) -> None:
+        self.events.put_nowait(event)
+
+
+class Bench:
+    """One connected client, seen from below."""
+
+    def __init__(self, binding: Binding) -> None:
+        self.binding = binding
+        self.events = asyncio.Queue[Event]()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, *, wait: float = 20, options: Mapping[str, object] | None = None
+    ) -> AsyncGenerator["Bench"]:
+        bench = cls(binding_for(url)(BindingOptions(url=url, client="trouble", wait=wait, options=options or {})))
+        try:
+            await bench.binding.connect(bench.events.put_nowait)
+            yield bench
+        finally:
+            await bench.binding.close(5)
+
+    async def declare(self, *specs: QueueSpec | ExchangeSpec, mode: ProvisionMode = ProvisionMode.CREATE) -> Plan:
+        return await self.binding.provision(topology(*specs), mode)
+
+    async def send(self, body: str | bytes, to: str, **more: Any) -> Receipt:
+        async with asyncio.timeout(_PATIENCE):
+            return await self.binding.send(message(body, to, **more))
+
+    async def consume(self, queue: QueueSpec, credit: int = 100) -> Taker:
+        taker = Taker()
+        taker.consumer = await self.binding.subscribe(Subscription(queue=queue, max_in_flight=credit), taker)
+        taker.consumer.credit(credit)
+        return taker
