@@ -251,7 +251,7 @@ def test_every_package_is_typed(package: Path) -> None:
     assert (package / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("point", ENTRY_POINTS, ids=lambda point: point.value)
+@pytest.mark.parametrize("point", ENTRY_POINTS, ids=lambda point: f"{point.group}:{point.name}")
 def test_every_entry_point_leads_somewhere(point: EntryPoint) -> None:
     found = point.load()
     # A plugin of pytest's is a module.

@@ -49,6 +49,7 @@ def capabilities(settings: RabbitSettings) -> Capabilities:
         max_hold=None if math.isinf(hold) else hold,
         delay=DelayLimits(longest=LONGEST, lateness=_LATENESS, clock="sender"),
         forks=True,
+        holds=True,
         powers=MappingProxyType(_powers(settings)),
     )
 

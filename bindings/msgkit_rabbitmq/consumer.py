@@ -10,32 +10,25 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Coroutine
 from functools import partial
-from itertools import takewhile
 from typing import Any, Protocol
 
-from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt, new_id
+from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import DeliveryLost, MessagingError, TopologyMismatch
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
-from msgkit_rabbitmq.mapping import ORIGIN, Taken, address, understood
+from msgkit_rabbitmq.mapping import ORIGIN, address
 from msgkit_rabbitmq.publisher import Publisher
 from msgkit_rabbitmq.returns import Returns
-from msgkit_rabbitmq.wire import (
-    Channel,
-    ChannelClosed,
-    Connection,
-    Delivered,
-    MalformedTable,
-    Properties,
-    Table,
-    WireError,
-    decode_properties,
-)
+from msgkit_rabbitmq.taking import Handle, id_of, taken
+from msgkit_rabbitmq.unsettled import Unsettled
+from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, Delivered, Table, WireError
 
 __all__ = ["Home", "RabbitConsumer"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
 _ABSENT = 404
+#: Seconds for copies to be confirmed when a consumer is closed.
+_PATIENCE = 5.0
 
 
 class Home(Protocol):
@@ -52,18 +45,6 @@ class Home(Protocol):
         """Close a channel in the background."""
 
     def leave(self, consumer: "RabbitConsumer", /) -> None: ...
-
-
-class Handle:
-    """Where a delivery came from, and how it is settled."""
-
-    __slots__ = ("properties", "scope", "size", "tag")
-
-    def __init__(self, scope: object, tag: int, properties: Properties, size: int) -> None:
-        self.scope = scope
-        self.tag = tag
-        self.properties = properties
-        self.size = size
 
 
 class RabbitConsumer:
@@ -92,9 +73,7 @@ class RabbitConsumer:
         self._quota = 0
         self._changing: asyncio.Task[None] | None = None
         self._handing_over = self._flushing = False
-        #: All that is unacknowledged, in the order of its tags: None while it is in the inbox.
-        self._unacknowledged: dict[int, RawDelivery | None] = {}
-        self._accepted: set[int] = set()
+        self._unsettled = Unsettled()
         self._copies: dict[Future[Receipt], RawDelivery] = {}
         self._drained = False
 
@@ -136,13 +115,13 @@ class RabbitConsumer:
         handle = delivery.handle
         if not isinstance(handle, Handle):
             raise TypeError(f"{delivery!r} is not a delivery of this broker")
-        if handle.scope is not self._scope or handle.tag not in self._unacknowledged:
+        if handle.scope is not self._scope or handle.tag not in self._unsettled:
             return self._failed(_lost(delivery))
         match how:
             case Accept():
                 self._accept(handle, delivery.envelope)
             case Release():
-                self._release(handle, delivery)
+                return self._release(handle, delivery)
             case RetryCopy():
                 envelope = delivery.envelope
                 origin = {ORIGIN: address(envelope.kind, envelope.destination)}
@@ -153,24 +132,33 @@ class RabbitConsumer:
 
     def _accept(self, handle: Handle, envelope: Envelope) -> None:
         self._bytes -= handle.size
-        self._accepted.add(handle.tag)
+        self._unsettled.accept(handle.tag)
         self._home.returns.forget(self.queue_name, envelope.message_id)
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
-        if self._inbox:
-            self._hand_over()
+        self._look_into_inbox()
 
-    def _release(self, handle: Handle, delivery: RawDelivery) -> None:
+    def _release(self, handle: Handle, delivery: RawDelivery) -> "Future[None] | None":
         channel = self._channel
         assert channel is not None  # noqa: S101 -- its scope is alive
-        if self._drained and self._queue.ordered:
-            # All of them go back together, in order, when the channel is closed.
-            return
+        if self._queue.ordered:
+            if self._drained:
+                # All of them go back together, in order, when the channel is closed.
+                return None
+        elif handle.is_worn:
+            return self._renewed(delivery, handle)
         self._bytes -= handle.size
-        del self._unacknowledged[handle.tag]
+        self._unsettled.went_back(handle.tag)
         self._home.returns.note(self.queue_name, delivery.envelope.message_id)
         channel.nack(handle.tag)
+        return None
+
+    def _renewed(self, delivery: RawDelivery, handle: Handle) -> "Future[None]":
+        """Give a message back as a new one: who lets go of it in order has not died with it."""
+        envelope = delivery.envelope
+        copy = envelope._replace(destination=self.queue_name, kind=Kind.QUEUE, require_route=False)
+        return self._copied(delivery, handle, copy, {ORIGIN: address(envelope.kind, envelope.destination)})
 
     def _copied(self, delivery: RawDelivery, handle: Handle, copy: Envelope, also: Table) -> "Future[None]":
         """Send the copy, and accept the original when the broker has it."""
@@ -214,8 +202,13 @@ class RabbitConsumer:
     async def close(self) -> None:
         self._drained = True
         await self._settled_down()
+        if not self._queue.ordered:
+            for raw in tuple(self._unsettled.in_hand()):
+                if isinstance(raw.handle, Handle) and raw.handle.is_worn and raw not in self._copies.values():
+                    self._renewed(raw, raw.handle).add_done_callback(_look_at)
         if self._copies:
-            await asyncio.wait(tuple(self._copies))
+            await asyncio.wait(tuple(self._copies), timeout=_PATIENCE)
+            self._abandon_copies()
         self._flush()
         channel = self._let_go()
         self._home.leave(self)
@@ -273,10 +266,13 @@ class RabbitConsumer:
     # -- what comes
 
     def _delivered(self, message: Delivered) -> None:
-        self._unacknowledged[message.tag] = None
+        self._unsettled.came(message.tag)
         self._inbox.append(message)
         self._quota -= not self._steady
-        if not self._handing_over:
+        self._look_into_inbox()
+
+    def _look_into_inbox(self) -> None:
+        if self._inbox and not self._handing_over:
             # Once for all that came in one piece.
             self._handing_over = True
             self._loop.call_soon(self._hand_over)
@@ -289,68 +285,41 @@ class RabbitConsumer:
             message = inbox.popleft()
             self._credit -= 1
             self._bytes += len(message.body)
-            raw = self._unacknowledged[message.tag] = self._raw(message)
+            raw = taken(message, self.queue_name, self._scope, self._home.returns)
+            self._unsettled.handed(message.tag, raw)
             batch.append(raw)
         if batch:
             self._sink.deliver(batch)
         if not self._steady:
             self._balance()
 
-    def _raw(self, message: Delivered) -> RawDelivery:
-        try:
-            taken = understood(message, self.queue_name)
-        except MalformedTable:
-            # The bytes are handled, or are poison; either way they are not lost.
-            taken = _bare(message, self.queue_name)
-        envelope = taken.envelope
-        crashes = taken.returned
-        if crashes:
-            crashes = max(0, crashes - self._home.returns.count(self.queue_name, envelope.message_id))
-        return RawDelivery(
-            envelope,
-            envelope.attempt,
-            crashes,
-            envelope.key,
-            self._scope,
-            Handle(self._scope, message.tag, taken.properties, len(message.body)),
-        )
-
     def _give_back_inbox(self) -> None:
         channel = self._channel
         while self._inbox and channel is not None:
             message = self._inbox.popleft()
-            del self._unacknowledged[message.tag]
-            self._home.returns.note(self.queue_name, _id_of(message))
+            self._unsettled.went_back(message.tag)
+            self._home.returns.note(self.queue_name, id_of(message))
             channel.nack(message.tag)
 
     def _flush(self) -> None:
-        """Acknowledge what was accepted in this turn of the loop: the oldest by one frame for all of them."""
         self._flushing = False
-        channel, accepted, left = self._channel, self._accepted, self._unacknowledged
-        if channel is None or not accepted:
-            return
-        oldest = list(takewhile(accepted.__contains__, left))
-        if oldest:
-            channel.ack(oldest[-1], multiple=len(oldest) > 1)
-        for tag in oldest:
-            del left[tag]
-        if len(oldest) < len(accepted):
-            for tag in accepted.difference(oldest):
-                channel.ack(tag)
-                del left[tag]
-        accepted.clear()
+        if self._channel is not None:
+            self._unsettled.acknowledge(self._channel)
 
     # -- what goes
 
     def _lost(self, error: WireError) -> None:
         scope = self._scope
         self._let_go()
-        for sent in tuple(self._copies):
-            if self._home.publisher.abandon(sent):
-                sent.cancel()
+        self._abandon_copies()
         self._sink.lost(scope)
         if isinstance(error, ChannelClosed):
             self._home.bring_back(self, str(error))
+
+    def _abandon_copies(self) -> None:
+        for sent in tuple(self._copies):
+            if self._home.publisher.abandon(sent):
+                sent.cancel()
 
     def _cancelled(self, channel: Channel) -> None:
         if channel is self._channel:
@@ -361,29 +330,22 @@ class RabbitConsumer:
     def _let_go(self) -> Channel | None:
         """Forget the channel and what came over it: the broker gives it to somebody again."""
         returns = self._home.returns
-        for raw in self._unacknowledged.values():
-            if raw is not None:
-                returns.note(self.queue_name, raw.envelope.message_id)
+        for raw in self._unsettled.in_hand():
+            returns.note(self.queue_name, raw.envelope.message_id)
         for message in self._inbox:
-            returns.note(self.queue_name, _id_of(message))
+            returns.note(self.queue_name, id_of(message))
         channel, self._channel, self._tag, self._scope = self._channel, None, None, object()
         self._inbox.clear()
-        self._accepted.clear()
-        self._unacknowledged.clear()
+        self._unsettled.clear()
         self._bytes = 0
         return channel
 
 
+def _look_at(settled: "Future[None]") -> None:
+    """See an error, if there is one: then the message goes back as it is."""
+    if not settled.cancelled():
+        settled.exception()
+
+
 def _lost(delivery: RawDelivery) -> DeliveryLost:
     return DeliveryLost(f"message {delivery.envelope.message_id} was taken back by the broker")
-
-
-def _bare(message: Delivered, queue: str) -> Taken:
-    return Taken(Envelope(message.body, queue, Kind.QUEUE, new_id()), Properties(), 0)
-
-
-def _id_of(message: Delivered) -> str:
-    try:
-        return decode_properties(message.properties).message_id or ""
-    except MalformedTable:
-        return ""

@@ -62,6 +62,10 @@ class Desk:
             return await self._has(lambda channel: channel.declare_exchange(form.name, form.kind, passive=True))
         return await self._has(lambda channel: channel.declare_queue(form.name, passive=True))
 
+    async def hears(self, address: str) -> bool:
+        """Tell whether somebody waits for answers there."""
+        return await self._has(lambda channel: channel.declare_queue(address, passive=True))
+
     async def has_delays(self) -> bool:
         """Tell whether all is there that delays need."""
         return await self._has(lambda channel: channel.declare_exchange(READY, "fanout", passive=True))

@@ -38,11 +38,18 @@ _KEY, _SUBJECT, _ATTEMPT = "msgkit-key", "msgkit-subject", "msgkit-attempt"
 _EXPIRES, _SENT, _TIMES = "msgkit-expires", "msgkit-sent", "msgkit-times"
 #: Before the name of a property whose text is longer than AMQP lets it be.
 _LONG = "msgkit-long-"
+#: Before the name of a header that would mean something to the broker, or to us.
+_OF_THE_USER = "msgkit-user-"
+#: By these a sender has copies made, and they must be lists.
+_COPIES = frozenset({"CC", "BCC"})
 _OURS = frozenset({_KEY, _SUBJECT, _ATTEMPT, _EXPIRES, _SENT, _TIMES, DUE, ORIGIN})
 _PLAIN = (str, bool, int, float, bytes, datetime)
+_COUNTS = ("x-delivery-count", "x-acquired-count")
 _UTF8 = ("", "utf-8", "utf8", "binary", "identity")
 _ENCODING = "content-encoding"
 _PERSISTENT = 2
+#: The end of the year 9999.
+_LAST_MOMENT = 253_402_300_799
 #: What fits into one frame: more, and the broker closes the connection.
 _MOST = 128 * 1024 - 32
 
@@ -52,7 +59,7 @@ class Taken(NamedTuple):
 
     envelope: Envelope
     properties: Properties
-    #: How often it was taken before and given back, or its consumer died.
+    #: How often it was taken before and given back, or its consumer died, as the broker counts.
     returned: int
 
 
@@ -95,13 +102,7 @@ def encoded(envelope: Envelope, origin: Properties | None = None, also: Table = 
 
 
 def _headers_of(envelope: Envelope, origin: Properties | None) -> dict[str, object]:
-    table: dict[str, object] = {}
-    if envelope.headers:
-        table.update(envelope.headers)
-        if times := [name for name, value in table.items() if isinstance(value, datetime)]:
-            for name in times:
-                table[name] = cast("datetime", table[name]).isoformat()
-            table[_TIMES] = times
+    table = _of_the_user(envelope.headers) if envelope.headers else {}
     if origin is not None:
         table.update(_unspoken(envelope.headers, origin))
     if envelope.key is not None:
@@ -114,6 +115,21 @@ def _headers_of(envelope: Envelope, origin: Properties | None) -> dict[str, obje
         table[_EXPIRES] = envelope.expires_at
     if envelope.sent_at is not None:
         table[_SENT] = envelope.sent_at
+    return table
+
+
+def _of_the_user(headers: Headers) -> dict[str, object]:
+    table: dict[str, object] = {}
+    times: list[str] = []
+    for name, value in headers.items():
+        said = _OF_THE_USER + name if _is_taken(name) else name
+        if isinstance(value, datetime):
+            times.append(said)
+            table[said] = value.isoformat()
+        else:
+            table[said] = value
+    if times:
+        table[_TIMES] = times
     return table
 
 
@@ -144,10 +160,10 @@ def understood(message: Delivered, queue: str) -> Taken:
     properties = decode_properties(message.properties)
     table = properties.headers or NO_HEADERS
     kind, destination = _addressed(message, queue, table)
-    subject = table.get(_SUBJECT, message.key or None if kind is Kind.EXCHANGE else None)
+    is_routed = kind is Kind.EXCHANGE and ORIGIN not in table
+    subject = table.get(_SUBJECT, message.key or None if is_routed else None)
     sent = table.get(_SENT, properties.timestamp)
     attempt = table.get(_ATTEMPT, 1)
-    returned = table.get("x-delivery-count", 0)
     envelope = Envelope(
         body=message.body,
         destination=destination,
@@ -158,14 +174,14 @@ def understood(message: Delivered, queue: str) -> Taken:
         subject=_str(subject),
         content_type=_text("content_type", properties.content_type, table),
         type=_text("type", properties.type, table),
-        sent_at=float(sent) if isinstance(sent, (int, float)) else None,
+        sent_at=_moment(sent),
         correlation_id=_text("correlation_id", properties.correlation_id, table),
         reply_to=_text("reply_to", properties.reply_to, table),
         attempt=attempt if isinstance(attempt, int) and attempt > 0 else 1,
         expires_at=_float(table.get(_EXPIRES)),
         priority=properties.priority,
     )
-    return Taken(envelope, properties, returned if isinstance(returned, int) else 0)
+    return Taken(envelope, properties, _count(table, "x-delivery-count"))
 
 
 def _addressed(message: Delivered, queue: str, table: Table) -> tuple[Kind, str]:
@@ -182,14 +198,13 @@ def _headers_in(table: Table, properties: Properties) -> Headers:
     texts = set(cast("list[object]", times)) if isinstance(times, list) else set[object]()
     headers: dict[str, HeaderValue] = {}
     for name, value in table.items():
-        if name in _OURS or _is_of_the_way(name) or value is None:
+        if value is None or _is_of_the_way(name):
             continue
+        said = name.removeprefix(_OF_THE_USER)
         if name in texts and isinstance(value, str):
-            headers[name] = datetime.fromisoformat(value)
-        elif isinstance(value, _PLAIN):
-            headers[name] = value
+            headers[said] = datetime.fromisoformat(value)
         else:
-            headers[name] = _as_text(value)
+            headers[said] = value if isinstance(value, _PLAIN) else _as_text(value)
     encoding = properties.content_encoding
     if encoding is not None and encoding.lower() not in _UTF8:
         headers[_ENCODING] = encoding
@@ -199,11 +214,13 @@ def _headers_in(table: Table, properties: Properties) -> Headers:
 def _is_of_the_way(name: str) -> bool:
     """Is this what the broker, or our own delays, wrote down on the way?"""
     if name.startswith("msgkit-"):
-        return name.startswith((LEVEL, _LONG)) or name in _OURS
-    return name.startswith(("x-death", "x-first-death-", "x-last-death-")) or name in (
-        "x-delivery-count",
-        "x-acquired-count",
-    )
+        return name in _OURS or name.startswith((LEVEL, _LONG))
+    return name.startswith(("x-death", "x-first-death-", "x-last-death-")) or name in _COUNTS
+
+
+def _is_taken(name: str) -> bool:
+    """Would a header of that name mean something else than its sender meant?"""
+    return _is_of_the_way(name) or name in _COPIES or name.startswith(_OF_THE_USER)
 
 
 def _as_text(value: object) -> str:
@@ -230,6 +247,19 @@ def _text(name: str, value: str | None, table: Table) -> str | None:
 
 def _str(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _moment(value: object) -> float | None:
+    """Return seconds since 1970; some programs say milliseconds."""
+    if not isinstance(value, (int, float)):
+        return None
+    seconds = value / 1000 if value > _LAST_MOMENT else float(value)
+    return seconds if 0 <= seconds <= _LAST_MOMENT else None
+
+
+def _count(table: Table, name: str) -> int:
+    count = table.get(name, 0)
+    return count if isinstance(count, int) and count > 0 else 0
 
 
 def _float(value: object) -> float | None:

@@ -4,19 +4,19 @@ import asyncio
 import logging
 from asyncio import Future, Task
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
-from msgkit.envelope import Envelope, Kind, Receipt
+from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
 from msgkit_rabbitmq.mapping import REPLIES
 from msgkit_rabbitmq.wire import (
     Channel,
     ChannelClosed,
     Connection,
-    Delivered,
     MalformedTable,
     Returned,
+    Table,
     WireError,
     decode_properties,
 )
@@ -37,6 +37,8 @@ class Send:
     exchange: str
     key: bytes
     properties: bytes
+    #: Headers beside the envelope's.
+    also: Table = field(default_factory=lambda: NO_HEADERS)
     returned: str | None = None
 
     @property
@@ -48,6 +50,10 @@ class Send:
             self.future.set_exception(error)
 
 
+async def _nobody_knows(_address: str) -> bool:
+    return False
+
+
 @dataclass(slots=True, eq=False)
 class Outlets:
     """What all outlets of a publisher share."""
@@ -57,7 +63,8 @@ class Outlets:
     connection: Connection | None = None
     #: Why the broker takes nothing at the moment.
     blocked: str | None = None
-    on_reply: Callable[[Delivered], None] | None = None
+    #: Tells whether somebody waits for answers at an address.
+    is_heard: Callable[[str], Awaitable[bool]] = _nobody_knows
     #: Hears of a message that no queue takes.
     on_unheard: Callable[[str, str], None] = lambda _exchange, _subject: None
 
@@ -71,6 +78,7 @@ class Outlet:
         self._shared = shared
         self._channel: Channel | None = None
         self._opening: Task[None] | None = None
+        self._finding: set[Task[None]] = set()
         self.waiting: deque[Send] = deque()
         #: Written and not confirmed, by number.
         self.open: dict[int, Send] = {}
@@ -130,18 +138,7 @@ class Outlet:
             await channel.declare_exchange(self.exchange, "topic", passive=True)
         channel.on_confirm = self._confirmed
         channel.on_return = self._returned
-        await self._hear_replies(channel)
         return channel
-
-    async def hear_replies(self) -> None:
-        """Have the replies to what is sent from here come here."""
-        if self._channel is not None:
-            await self._hear_replies(self._channel)
-
-    async def _hear_replies(self, channel: Channel) -> None:
-        # A reply finds only the channel that the request left by.
-        if self._shared.on_reply is not None:
-            await channel.consume(REPLIES, "replies", self._shared.on_reply, _nothing, no_ack=True)
 
     async def _refused(self, error: ChannelClosed) -> None:
         if error.code == _ABSENT:
@@ -166,18 +163,39 @@ class Outlet:
                 self._ended(self.open.pop(first), stored=stored)
 
     def _ended(self, send: Send, *, stored: bool) -> None:
-        future, envelope = send.future, send.envelope
-        if future.done():
+        envelope = send.envelope
+        if send.future.done():
             return
         if not stored:
             send.fail(_not_stored(send))
         elif send.returned is None:
-            future.set_result(Receipt(envelope.message_id, envelope.destination, self._shared.broker))
+            self._succeed(send)
+        elif envelope.kind is Kind.REPLY and envelope.destination.startswith(REPLIES):
+            # Each of these comes back, whether it was delivered or not.
+            task = asyncio.get_running_loop().create_task(self._find_out(send))
+            self._finding.add(task)
+            task.add_done_callback(self._finding.discard)
         elif send.is_to_one_queue or envelope.require_route:
             send.fail(Unroutable(_nobody_takes(send)))
         else:
             self._shared.on_unheard(envelope.destination, envelope.subject or "")
-            future.set_result(Receipt(envelope.message_id, envelope.destination, self._shared.broker))
+            self._succeed(send)
+
+    def _succeed(self, send: Send) -> None:
+        if not send.future.done():
+            envelope = send.envelope
+            send.future.set_result(Receipt(envelope.message_id, envelope.destination, self._shared.broker))
+
+    async def _find_out(self, send: Send) -> None:
+        try:
+            is_heard = await self._shared.is_heard(send.envelope.destination)
+        except WireError as error:
+            send.fail(_unconfirmed(send, error))
+            return
+        if is_heard:
+            self._succeed(send)
+        else:
+            send.fail(Unroutable(_nobody_takes(send)))
 
     def _returned(self, message: Returned) -> None:
         # The whole of a message comes back, and before its confirm. Two that are alike in all share their fate.
@@ -211,6 +229,8 @@ class Outlet:
         """Fail all that is left."""
         if self._opening is not None:
             self._opening.cancel()
+        for task in self._finding:
+            task.cancel()
         for send in self.open.values():
             send.fail(SendUnknown("the connection was closed before the confirm"))
         for send in self.waiting:
@@ -229,9 +249,11 @@ def _is_alike(send: Send, message: Returned) -> bool:
     if send.properties == message.properties:
         return True
     try:
-        return decode_properties(send.properties) == decode_properties(message.properties)
+        # The broker may have written them anew, or changed one.
+        sent, came = decode_properties(send.properties), decode_properties(message.properties)
     except MalformedTable:
         return False
+    return (sent.message_id, sent.correlation_id) == (came.message_id, came.correlation_id)
 
 
 def _nobody_takes(send: Send) -> str:
@@ -259,7 +281,3 @@ def _unconfirmed(send: Send, error: WireError) -> MessagingError:
         if len(send.envelope.body) > last:
             return SendRefused(f"the broker takes no message of {len(send.envelope.body):,} bytes: {error.text}")
     return SendUnknown(f"there was no confirm before the connection was lost: {error}")
-
-
-def _nothing() -> None:
-    return None

@@ -4,15 +4,15 @@ import asyncio
 import logging
 from asyncio import Future, Task
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from msgkit.clock import Clock
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import Closed, MessagingError, SendRefused
 from msgkit_rabbitmq.delays import LONGEST, way
-from msgkit_rabbitmq.mapping import DUE, REPLIES, address, encoded
+from msgkit_rabbitmq.mapping import DUE, address, encoded
 from msgkit_rabbitmq.outlet import Outlet, Outlets, Send
-from msgkit_rabbitmq.wire import Connection, Delivered, MalformedTable, Properties, Table
+from msgkit_rabbitmq.wire import Connection, MalformedTable, Properties, Table
 
 __all__ = ["Publisher"]
 
@@ -24,16 +24,18 @@ _MOST_WARNINGS = 1000
 _MOST_OF_A_KEY = 255
 #: What makes a destination known where delayed messages come due; it fails when there is none.
 Bind = Callable[[Kind, str], Awaitable[None]]
+#: What tells whether somebody waits for answers at an address.
+IsHeard = Callable[[str], Awaitable[bool]]
 
 
 class Publisher:
     """Sends go out in call order, for each destination."""
 
-    def __init__(self, broker: str, clock: Clock, bind: Bind) -> None:
+    def __init__(self, broker: str, clock: Clock, bind: Bind, is_heard: IsHeard) -> None:
         self._clock = clock
         self._bind = bind
         self._loop = asyncio.get_running_loop()
-        self._shared = Outlets(broker=broker, on_unheard=self._warn)
+        self._shared = Outlets(broker=broker, is_heard=is_heard, on_unheard=self._warn)
         self._outlets: OrderedDict[str, Outlet] = OrderedDict()
         #: Those that were not written, and where they wait.
         self._waiting: dict[Future[Receipt], deque[Send]] = {}
@@ -44,6 +46,9 @@ class Publisher:
         self._warned: set[tuple[str, str]] = set()
         self._closing: set[Task[None]] = set()
         self._closed = False
+        #: Where answers come in, and what those call it who ask: it changes with the connection.
+        self._address: str | None = None
+        self._known_as: str | None = None
 
     # -- sending
 
@@ -75,11 +80,13 @@ class Publisher:
         routing = key.encode()
         if len(routing) > _MOST_OF_A_KEY:
             raise SendRefused(f"RabbitMQ's routing keys have at most {_MOST_OF_A_KEY} bytes: {key[:40]!r}… has more")
+        if envelope.reply_to is not None and envelope.reply_to == self._known_as:
+            envelope = envelope._replace(reply_to=self._address)
         try:
             properties = encoded(envelope, origin, also)
         except MalformedTable as error:
             raise SendRefused(f"message {envelope.message_id}: {error}") from error
-        return Send(envelope, future, exchange, routing, properties)
+        return Send(envelope, future, exchange, routing, properties, also)
 
     def _delay(self, envelope: Envelope) -> float:
         delay = envelope.delay or 0.0
@@ -200,20 +207,28 @@ class Publisher:
         for outlet in tuple(self._outlets.values()):
             outlet.go_on()
 
-    async def listen_for_replies(self, on_reply: Callable[[Delivered], None]) -> str:
-        first, self._shared.on_reply = self._shared.on_reply is None, on_reply
-        if first:
-            for outlet in tuple(self._outlets.values()):
-                await outlet.hear_replies()
-        return REPLIES
+    def answered_at(self, address: str) -> str:
+        """Hear where answers come in from now on; return what we call that, which stays the same."""
+        if self._known_as is None:
+            self._known_as = address
+        old, self._address = self._address, address
+        for send in self._unwritten():
+            if old is not None and send.envelope.reply_to == old:
+                send.envelope = send.envelope._replace(reply_to=address)
+                send.properties = encoded(send.envelope, None, send.also)
+        return self._known_as
+
+    def _unwritten(self) -> Iterator[Send]:
+        for outlet in self._outlets.values():
+            yield from outlet.waiting
+        for waiting, _ in self._binding.values():
+            yield from waiting
 
     async def idle(self) -> None:
         """Return when all is confirmed or given up."""
         while self._open:
-            pending = [
-                send.future for outlet in self._outlets.values() for send in (*outlet.open.values(), *outlet.waiting)
-            ]
-            pending += [send.future for waiting, _ in self._binding.values() for send in waiting]
+            pending = [send.future for outlet in self._outlets.values() for send in outlet.open.values()]
+            pending += [send.future for send in self._unwritten()]
             if not pending:
                 return
             await asyncio.wait(pending)

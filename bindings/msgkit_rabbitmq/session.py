@@ -14,12 +14,13 @@ from msgkit.spi import BindingOptions, Down, Event, Fatal, Gap, Plan, ProvisionM
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import Version, version_of
 from msgkit_rabbitmq.consumer import RabbitConsumer
+from msgkit_rabbitmq.desk import desk
 from msgkit_rabbitmq.link import Link
-from msgkit_rabbitmq.mapping import understood
 from msgkit_rabbitmq.provisioning import Provisioner
 from msgkit_rabbitmq.publisher import Publisher
+from msgkit_rabbitmq.replies import listen_for_replies
 from msgkit_rabbitmq.returns import Returns
-from msgkit_rabbitmq.wire import Channel, Connection, Delivered, MalformedTable, WireError
+from msgkit_rabbitmq.wire import Channel, Connection, WireError
 
 __all__ = ["Session"]
 
@@ -44,8 +45,12 @@ class Session:
         self._closed = False
         self._provisioner: Provisioner | None = None
         self._version: Version = (0, 0)
+        self._answering = asyncio.Lock()
+        self._on_reply: Callable[[Envelope], None] | None = None
+        self._answered_at: str | None = None
+        self._answered_over: Connection | None = None
         self.returns = Returns()
-        self.publisher = Publisher(options.name, options.clock, self._bind_due)
+        self.publisher = Publisher(options.name, options.clock, self._bind_due, self._is_heard)
         self._publishing = Link(
             settings,
             purpose="publishing",
@@ -125,15 +130,23 @@ class Session:
                 return consumer
 
     async def listen_for_replies(self, on_reply: Callable[[Envelope], None]) -> str:
-        def heard(message: Delivered) -> None:
-            try:
-                envelope = understood(message, message.key).envelope
-            except MalformedTable as error:
-                _log.error("a reply cannot be read: %s", error)
-                return
-            on_reply(envelope._replace(kind=Kind.REPLY))
+        """Return where answers are to be sent; the same when asked again."""
+        while True:
+            connection = await self._up(self._publishing)
+            async with self._answering:
+                if self._answered_at is not None and self._answered_over is connection:
+                    return self._answered_at
+                self._on_reply = on_reply
+                try:
+                    await self._listen_for_replies(connection)
+                except WireError:
+                    if connection.is_open:
+                        raise
 
-        return await self.publisher.listen_for_replies(heard)
+    async def _listen_for_replies(self, connection: Connection) -> None:
+        if self._on_reply is not None:
+            address = await listen_for_replies(connection, self._on_reply)
+            self._answered_at, self._answered_over = self.publisher.answered_at(address), connection
 
     async def _up(self, link: Link) -> Connection:
         if self._closed:
@@ -160,6 +173,7 @@ class Session:
             self._tell(Fatal(str(error)))
         for queue in gaps:
             self._tell(Gap(queue, "it was removed while the connection was lost"))
+        await self._listen_for_replies(connection)
         self.publisher.went_up(connection)
         self._came_up("publishing")
 
@@ -248,6 +262,10 @@ class Session:
             _log.error("work in the background failed", exc_info=error)
 
     # -- for the publisher
+
+    async def _is_heard(self, address: str) -> bool:
+        async with desk(await self._publishing.up()) as asked:
+            return await asked.hears(address)
 
     async def _bind_due(self, kind: Kind, destination: str) -> None:
         connection = await self._publishing.up()

@@ -126,6 +126,8 @@ class Capabilities:
     forks: bool = False
     #: Are attempts exact also after a crash or a release?
     exact_attempts: bool = True
+    #: Does the core try again in place on ordered queues? What failed so is forgotten when its consumer goes.
+    holds: bool = False
     powers: Mapping[Power, Support] = field(default_factory=lambda: MappingProxyType({}))
 
     def support(self, power: Power) -> Support:

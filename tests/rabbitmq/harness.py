@@ -2,12 +2,16 @@
 
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.testing.conformance.real import BrokerHarness
+from msgkit.testing.proxy import Direction
 
 __all__ = ["RabbitHarness"]
 
 
 class RabbitHarness(BrokerHarness):
     """A RabbitMQ with its management page, where routes can be seen."""
+
+    # A quorum queue that was down looks every five seconds for what has expired in the meantime.
+    afterwards = 6.0
 
     def __init__(self, broker: RabbitMQ, *, management: bool) -> None:
         super().__init__(broker)
@@ -16,3 +20,7 @@ class RabbitHarness(BrokerHarness):
     @property
     def url(self) -> str:
         return self.broker.url if self._page is None else f"{self.broker.url}?management={self._page}"
+
+    async def lose_confirm(self, *, stored: bool) -> None:
+        # Signs of life have 8 bytes, a confirm has 21, and the smallest message more than 64.
+        await self.broker.proxy.cut_after(20 if stored else 64, Direction.DOWN if stored else Direction.UP)

@@ -1,55 +1,29 @@
 """One connection to a RabbitMQ: the way in, signs of life, and the channels on it."""
 
 import asyncio
-import platform
 import ssl
 from asyncio import Future
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from functools import partial
+from typing import Self, cast
 
 from msgkit_rabbitmq.wire import methods
 from msgkit_rabbitmq.wire.channel import Channel
-from msgkit_rabbitmq.wire.errors import ConnectionLost, LoginRefused, WireError
-from msgkit_rabbitmq.wire.frames import HEAD, HEARTBEAT_FRAME, METHOD, frame
-from msgkit_rabbitmq.wire.methods import Method
+from msgkit_rabbitmq.wire.errors import ConnectionLost, Garbled, LoginRefused, WireError
+from msgkit_rabbitmq.wire.frames import END, FRAME_MAX, FRAME_MIN, HEAD, HEARTBEAT, METHOD, OVERHEAD, frame
+from msgkit_rabbitmq.wire.login import GREETING, Login, about, no_amqp, not_reached, secret, words
+from msgkit_rabbitmq.wire.methods import Method, integer
+from msgkit_rabbitmq.wire.outbox import Outbox
+from msgkit_rabbitmq.wire.tables import MalformedTable
 
-__all__ = ["Connection", "Login"]
+__all__ = ["Connection"]
 
-_GREETING = b"AMQP\x00\x00\x09\x01"
-_END = 0xCE
-_FRAME_MAX = 128 * 1024
 _CHANNELS = 2047
-_CAPABILITIES = (
-    "publisher_confirms",
-    "exchange_exchange_bindings",
-    "basic.nack",
-    "consumer_cancel_notify",
-    "connection.blocked",
-    "authentication_failure_close",
-)
-#: Signs of life that may be missing before the peer is taken for dead.
-_MISSED = 2.2
+#: Beats without a sign of life after which the peer is taken for dead: two to two and a half heartbeats.
+_MISSED = 4
+#: Seconds for the peer to take our last words.
+_LINGER = 1.0
 _REFUSALS = (403, 530)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """What a broker wants to know before it talks."""
-
-    user: str
-    password: str = field(repr=False)
-    vhost: str = "/"
-    #: What the broker calls the connection where it lists them.
-    name: str = "msgkit"
-    mechanism: str = "PLAIN"
-    tls: ssl.SSLContext | None = None
-    #: The name that the certificate must bear, if it is not the host's.
-    server_hostname: str | None = None
-    #: Seconds; signs of life are sent and expected twice as often.
-    heartbeat: float = 5.0
-    #: Seconds to get in.
-    timeout: float = 10.0
 
 
 class Connection(asyncio.Protocol):
@@ -66,8 +40,12 @@ class Connection(asyncio.Protocol):
         self._on_blocked = on_blocked
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._rest = b""
-        self._out: list[bytes] = []
+        #: The beginning of a frame that is not there whole, and how many bytes it lacks at least.
+        self._rest: list[bytes] = []
+        self._lacking = 0
+        self._outbox = Outbox(self._loop)
+        #: Write in this turn of the loop, together with all else that is written in it.
+        self.write = self._outbox.write
         self._channels: dict[int, Channel] = {}
         self._last_number = 0
         self._ended: WireError | None = None
@@ -75,11 +53,10 @@ class Connection(asyncio.Protocol):
         self._most_channels = _CHANNELS
         self._expected: tuple[Method, Future[tuple[object, ...]]] | None = None
         self._gone: Future[None] = self._loop.create_future()
-        self._room: Future[None] | None = None
-        self._heard = self._wrote = self._beat_at = self._loop.time()
-        self._beat: asyncio.TimerHandle | None = None
-        self._heartbeat = login.heartbeat
-        self.frame_max = _FRAME_MAX
+        #: Beats since the last sign of life.
+        self._silence = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.frame_max = FRAME_MAX
         #: What the broker says of itself: product, version, cluster_name.
         self.server: Mapping[str, object] = {}
 
@@ -103,14 +80,9 @@ class Connection(asyncio.Protocol):
             async with asyncio.timeout(login.timeout):
                 await connection._connect(host, port)
                 await connection._log_in()
-        except TimeoutError:
-            connection.abort("no answer")
-            raise ConnectionLost(f"no answer within {login.timeout:g} s") from None
-        except ssl.SSLError as error:
-            raise LoginRefused(0, f"TLS failed: {error.strerror or error}") from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             connection.abort(str(error))
-            raise ConnectionLost(error.strerror or str(error)) from error
+            raise not_reached(error, login) from error
         except BaseException:
             connection.abort("not wanted any more")
             raise
@@ -122,28 +94,26 @@ class Connection(asyncio.Protocol):
         await self._loop.create_connection(lambda: self, host, port, ssl=tls, server_hostname=name)
 
     async def _log_in(self) -> None:
-        self._put(_GREETING)
+        self._put(GREETING)
         _, _, server, offered, _ = await self._next(methods.CONNECTION_START)
-        self.server = server if isinstance(server, dict) else {}
+        self.server = cast("Mapping[str, object]", server)
         login = self._login
-        if login.mechanism not in _words(offered):
-            raise LoginRefused(0, f"the broker offers {' '.join(_words(offered))}, and not {login.mechanism}")
-        secret = f"\0{login.user}\0{login.password}".encode() if login.mechanism == "PLAIN" else b""
-        self.write_method(methods.CONNECTION_START_OK, _about(login.name), login.mechanism, secret, "en_US")
+        if login.mechanism not in words(offered):
+            raise LoginRefused(0, f"the broker offers {' '.join(words(offered))}, and not {login.mechanism}")
+        self.write_method(methods.CONNECTION_START_OK, about(login), login.mechanism, secret(login), "en_US")
         channels, frame_max, _ = await self._next(methods.CONNECTION_TUNE)
-        self.frame_max = min(int(str(frame_max)) or _FRAME_MAX, _FRAME_MAX)
-        most = min(int(str(channels)) or _CHANNELS, _CHANNELS)
-        self.write_method(methods.CONNECTION_TUNE_OK, most, self.frame_max, max(1, round(self._heartbeat)))
-        self.write_method(methods.CONNECTION_OPEN, login.vhost, "", 0)
+        self.frame_max = max(FRAME_MIN, min(integer(frame_max) or FRAME_MAX, FRAME_MAX))
+        most = min(integer(channels) or _CHANNELS, _CHANNELS)
+        self.write_method(methods.CONNECTION_TUNE_OK, most, self.frame_max, max(1, round(login.heartbeat)))
+        self.write_method(methods.CONNECTION_OPEN, login.vhost, "", False)  # noqa: FBT003 -- a field of the method
         await self._next(methods.CONNECTION_OPEN_OK)
         self._is_open = True
         self._most_channels = most
-        self._beat_at = self._loop.time()
-        self._beat = self._loop.call_later(self._heartbeat / 2, self._on_beat)
+        self._timer = self._loop.call_later(login.heartbeat / 2, self._on_beat)
 
     async def _next(self, method: Method) -> tuple[object, ...]:
         if self._ended is not None:
-            raise self._ended
+            raise self._ended.with_traceback(None)
         answer: Future[tuple[object, ...]] = self._loop.create_future()
         self._expected = method, answer
         return await answer
@@ -160,9 +130,13 @@ class Connection(asyncio.Protocol):
             raise ConnectionLost("the connection is closed")
         channel = Channel(self, self._free_number(), on_closed or _ignore)
         self._channels[channel.number] = channel
-        await channel.open()
-        if confirms:
-            await channel.confirm()
+        try:
+            await channel.open()
+            if confirms:
+                await channel.confirm()
+        except BaseException:
+            channel.leave()
+            raise
         return channel
 
     def _free_number(self) -> int:
@@ -175,107 +149,113 @@ class Connection(asyncio.Protocol):
     @property
     def is_full(self) -> bool:
         """Does the peer take bytes more slowly than we write them?"""
-        return self._room is not None
+        return self._outbox.is_full
 
     async def room(self) -> None:
-        """Return when the peer has taken enough of what was written."""
-        while self._room is not None and self._ended is None:
-            await asyncio.shield(self._room)
+        """Return when the peer has taken enough of what was written, or is gone."""
+        await self._outbox.room()
 
     async def close(self, deadline: float) -> None:
         """Say goodbye, and wait for the answer within so many seconds."""
         if self._ended is None and not self._closing:
             self._closing = True
             self.write_method(methods.CONNECTION_CLOSE, 200, "", 0, 0)
+        try:
             await asyncio.wait([self._gone], timeout=deadline)
-        self.abort("closed by ourselves")
+        finally:
+            self.abort("closed by ourselves")
+        await asyncio.wait([self._gone], timeout=_LINGER)
 
     def abort(self, reason: str) -> None:
         """Let go of the peer at once."""
+        self._abort(ConnectionLost(reason))
+
+    def _abort(self, error: WireError) -> None:
         if self._transport is not None:
             self._transport.abort()
-        self._end(ConnectionLost(reason))
+        self._end(error)
 
     # -- writing
-
-    def write(self, data: bytes) -> None:
-        """Write in this turn of the loop, together with all else that is written in it."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(data)
 
     def write_method(self, method: Method, *values: object) -> None:
         self._put(frame(METHOD, 0, method.encode(*values)))
 
     def _put(self, data: bytes) -> None:
-        self.write(data)
-        self._flush()
-
-    def _flush(self) -> None:
-        out = self._out
-        if out and self._transport is not None:
-            self._wrote = self._loop.time()
-            self._transport.write(b"".join(out))
-        out.clear()
+        self._outbox.write(data)
+        self._outbox.flush()
 
     def pause_writing(self) -> None:
-        self._room = self._loop.create_future()
+        self._outbox.pause()
 
     def resume_writing(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self._room = None
+        self._outbox.resume()
 
     # -- reading
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- what create_connection makes
-        self._transport = transport
+        # Not every loop derives its transports.
+        self._transport = self._outbox.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        self._silence = 0
         if self._rest:
-            data = self._rest + data
-        at, size = 0, len(data)
-        channels = self._channels
-        while size - at > HEAD.size:
-            kind, number, length = HEAD.unpack_from(data, at)
-            end = at + HEAD.size + length
-            if end >= size:
-                if length > self.frame_max:
-                    self._garbled(data, at)
-                    return
-                break
-            if data[end] != _END:
-                self._garbled(data, at)
+            self._rest.append(data)
+            self._lacking -= len(data)
+            if self._lacking > 0:
                 return
-            payload = data[at + HEAD.size : end]
+            data = b"".join(self._rest)
+            self._rest.clear()
+        try:
+            at = self._frames(data)
+        except (Garbled, MalformedTable) as error:
+            self._garbled(data, error)
+            return
+        if at < len(data):
+            self._rest.append(data[at:])
+
+    def _frames(self, data: bytes) -> int:
+        """Take the frames that are there whole, and return where the next one begins."""
+        at, size, most = 0, len(data), self.frame_max - OVERHEAD
+        channels, unpack, before = self._channels, HEAD.unpack_from, HEAD.size
+        while size - at >= before:
+            kind, number, length = unpack(data, at)
+            if length > most:
+                raise Garbled(f"a frame has {length:,} bytes, and at most {most:,} were agreed upon")
+            end = at + before + length
+            if end >= size:
+                self._lacking = end + 1 - size
+                return at
+            if data[end] != END:
+                raise Garbled("a frame has no end")
+            payload = data[at + before : end]
             at = end + 1
             if number == 0:
                 self._control(kind, payload)
             elif (channel := channels.get(number)) is not None:
                 channel.received(kind, payload)
-        self._rest = data[at:]
+        self._lacking = at + before - size
+        return at
 
-    def _garbled(self, data: bytes, at: int) -> None:
-        if not self._is_open and data.startswith(b"AMQP"):
-            self._refuse(LoginRefused(0, "the broker does not speak AMQP 0-9-1"))
-        elif not self._is_open:
-            self._refuse(LoginRefused(0, f"this is no AMQP: it answered {data[at : at + 16]!r}"))
+    def _garbled(self, data: bytes, error: Exception) -> None:
+        if self._is_open or self.server:
+            self.abort(f"the broker sent what is no AMQP: {error}")
         else:
-            self.abort("the broker sent a frame that is none")
+            self._abort(no_amqp(data))
 
     def _control(self, kind: int, payload: bytes) -> None:
-        if kind != METHOD:
+        if kind == HEARTBEAT or self._ended is not None:
             return
+        if kind != METHOD:
+            raise Garbled(f"frames of kind {kind} belong to a channel")
         number = methods.number(payload)
         if self._expected is not None and number == self._expected[0].number:
-            (method, answer), self._expected = self._expected, None
+            values = self._expected[0].decode(payload)
+            (_, answer), self._expected = self._expected, None
             if not answer.done():
-                answer.set_result(method.decode(payload))
+                answer.set_result(values)
         elif number == methods.CONNECTION_CLOSE.number:
             code, text, *_ = methods.CONNECTION_CLOSE.decode(payload)
-            self._closed_by_broker(int(str(code)), str(text))
+            self._closed_by_broker(integer(code), str(text))
         elif number == methods.CONNECTION_CLOSE_OK.number:
             self.abort("closed by ourselves")
         elif number == methods.CONNECTION_BLOCKED.number:
@@ -286,42 +266,57 @@ class Connection(asyncio.Protocol):
 
     def _closed_by_broker(self, code: int, text: str) -> None:
         self.write_method(methods.CONNECTION_CLOSE_OK)
-        if self._transport is not None:
-            self._transport.close()
         if not self._is_open and code in _REFUSALS:
             self._end(LoginRefused(code, text))
         else:
             self._end(ConnectionLost(f"the broker closed it: {code} {text}"))
-
-    def _refuse(self, error: LoginRefused) -> None:
         if self._transport is not None:
-            self._transport.abort()
-        self._end(error)
+            self._transport.close()
+            self._timer = self._loop.call_later(_LINGER, self._transport.abort)
 
     def eof_received(self) -> None:
-        self._end(ConnectionLost("the broker hung up"))
+        self._hung_up(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(ConnectionLost(str(exc) if exc else "the broker hung up"))
+        self._hung_up(exc)
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._gone.done():
             self._gone.set_result(None)
+
+    def _hung_up(self, error: Exception | None) -> None:
+        if self._ended is not None:
+            return
+        if self._rest and not self._is_open and self._rest[0][0] not in (METHOD, HEARTBEAT):
+            self._abort(no_amqp(b"".join(self._rest)))
+        elif isinstance(error, ssl.SSLError) and not self._is_open:
+            # What the broker thinks of our certificate is known only now.
+            self._abort(not_reached(error, self._login))
+        else:
+            self.abort(str(error) if error is not None else "the broker hung up")
 
     def _end(self, error: WireError) -> None:
         if self._ended is not None:
             return
         self._ended = error
-        if self._beat is not None:
-            self._beat.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._expected is not None and not self._expected[1].done():
             self._expected[1].set_exception(error)
         for channel in tuple(self._channels.values()):
-            channel.end(error, expected=self._closing)
+            self._tell(partial(channel.end, error, expected=self._closing))
         self._channels.clear()
-        self.resume_writing()
-        if not self._gone.done():
-            self._gone.set_result(None)
+        self._rest.clear()
+        self._outbox.end()
         if self._is_open and not self._closing:
-            self._on_closed(error)
+            self._tell(partial(self._on_closed, error))
+
+    def _tell(self, hear: Callable[[], None]) -> None:
+        try:
+            hear()
+        except Exception as error:  # noqa: BLE001 -- whoever fails to hear it must not keep it from the others
+            message = "the loss of a connection was not heard well"
+            self._loop.call_exception_handler({"message": message, "exception": error})
 
     def forget(self, number: int) -> None:
         """Hear that a channel is no more."""
@@ -330,29 +325,16 @@ class Connection(asyncio.Protocol):
     # -- signs of life
 
     def _on_beat(self) -> None:
-        now = self._loop.time()
-        every = self._heartbeat / 2
-        # A loop that was kept busy has not read what lies there for it: it gets another turn first.
-        was_late, self._beat_at = now - self._beat_at > 2 * every, now
-        if not was_late and now - self._heard > _MISSED * self._heartbeat:
-            self.abort(f"no sign of life for {now - self._heard:.0f} s")
+        # Beats are counted, and no seconds: a loop that was kept busy beats once when it is free again,
+        # and reads what lies there for it before the next beat.
+        self._silence += 1
+        if self._silence > _MISSED:
+            self.abort(f"no sign of life for {self._login.heartbeat * _MISSED / 2:g} s")
             return
-        if now - self._wrote >= every * 0.9:
-            self._put(HEARTBEAT_FRAME)
-        self._beat = self._loop.call_later(every, self._on_beat)
-
-
-def _about(name: str) -> dict[str, object]:
-    return {
-        "product": "msgkit",
-        "platform": f"{platform.python_implementation()} {platform.python_version()}",
-        "connection_name": name,
-        "capabilities": dict.fromkeys(_CAPABILITIES, True),
-    }
-
-
-def _words(offered: object) -> list[str]:
-    return offered.decode().split() if isinstance(offered, bytes) else []
+        if not self._outbox.has_written:
+            self._put(frame(HEARTBEAT, 0, b""))
+        self._outbox.has_written = False
+        self._timer = self._loop.call_later(self._login.heartbeat / 2, self._on_beat)
 
 
 def _ignore(_error: WireError) -> None:

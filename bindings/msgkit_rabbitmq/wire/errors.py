@@ -1,6 +1,6 @@
-"""What can go wrong on the wire. None of these leaves the binding: `errors_of` beside it makes them ours."""
+"""What can go wrong on the wire. None of these leaves the binding."""
 
-__all__ = ["ChannelClosed", "ConnectionLost", "LoginRefused", "WireError"]
+__all__ = ["ChannelClosed", "ConnectionLost", "Garbled", "LoginRefused", "WireError"]
 
 
 class WireError(Exception):
@@ -11,11 +11,15 @@ class ConnectionLost(WireError):
     """There is no connection any more, or there never was one."""
 
 
+class Garbled(WireError):
+    """What came is not what AMQP has come there. It ends the connection, and is told as its loss."""
+
+
 class LoginRefused(WireError):
     """The broker is there and does not want us: connecting again would not help."""
 
     def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"{code} {text}")
+        super().__init__(_said(code, text))
         self.code = code
         self.text = text
 
@@ -24,6 +28,11 @@ class ChannelClosed(WireError):
     """The broker closed one channel, and says why; the connection lives on."""
 
     def __init__(self, code: int, text: str) -> None:
-        super().__init__(f"{code} {text}")
+        super().__init__(_said(code, text))
         self.code = code
         self.text = text
+
+
+def _said(code: int, text: str) -> str:
+    # What we found out ourselves has no code.
+    return f"{code} {text}" if code else text

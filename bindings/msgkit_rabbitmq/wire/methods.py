@@ -5,10 +5,10 @@ text), t(able), b(it); bits that follow each other share octets.
 """
 
 from dataclasses import dataclass, field
-from struct import Struct
+from struct import Struct, error
 from typing import cast
 
-from msgkit_rabbitmq.wire.tables import MalformedTable, Table, decode_table, encode_table
+from msgkit_rabbitmq.wire.tables import MalformedTable, Table, decode_table, encode_table, short
 
 __all__ = [
     "BASIC_CANCEL",
@@ -48,6 +48,7 @@ __all__ = [
     "QUEUE_UNBIND",
     "QUEUE_UNBIND_OK",
     "Method",
+    "integer",
     "number",
 ]
 
@@ -57,9 +58,21 @@ _LENGTH = Struct(">I")
 
 
 def number(payload: bytes) -> tuple[int, int]:
-    """Return which method a frame carries."""
-    class_id, method_id = _NUMBER.unpack_from(payload)
+    """Return which method a frame carries.
+
+    :raises MalformedTable: when it carries none
+    """
+    try:
+        class_id, method_id = _NUMBER.unpack_from(payload)
+    except error:
+        raise MalformedTable("a frame is too short for a method") from None
     return class_id, method_id
+
+
+def integer(value: object) -> int:
+    """Return the value of a field that is declared as a number."""
+    assert isinstance(value, int)  # noqa: S101 -- whoever decodes it has made it one
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,16 @@ class Method:
     fields: str = field(default="")
 
     def encode(self, *values: object) -> bytes:
-        """Return the payload of a frame."""
+        """Return the payload of a frame.
+
+        :raises MalformedTable: when a value does not fit
+        """
+        try:
+            return self._encoded(values)
+        except (error, UnicodeEncodeError) as wrong:
+            raise MalformedTable(f"{self.name}: {wrong}") from None
+
+    def _encoded(self, values: tuple[object, ...]) -> bytes:
         if len(values) != len(self.fields):
             raise ValueError(f"{self.name} has {len(self.fields)} fields, and {len(values)} were given")
         out = bytearray(_NUMBER.pack(*self.number))
@@ -88,7 +110,16 @@ class Method:
         return bytes(out)
 
     def decode(self, payload: bytes) -> tuple[object, ...]:
-        """Return the values of a frame's payload."""
+        """Return the values of a frame's payload.
+
+        :raises MalformedTable: when they are not there
+        """
+        try:
+            return self._decoded(payload)
+        except (error, IndexError) as wrong:
+            raise MalformedTable(f"this is no {self.name}: {wrong}") from None
+
+    def _decoded(self, payload: bytes) -> tuple[object, ...]:
         at, bit = _NUMBER.size, 0
         values: list[object] = []
         for kind in self.fields:
@@ -100,16 +131,15 @@ class Method:
                 bit = 0
                 value, at = _decode(kind, payload, at)
                 values.append(value)
+        if at > len(payload):
+            raise MalformedTable(f"{self.name} ends too early")
         return tuple(values)
 
 
 def _encode(kind: str, value: object) -> bytes:
     match kind, value:
         case "s", str():
-            encoded = value.encode()
-            if len(encoded) > 255:  # noqa: PLR2004 -- one octet says how long it is
-                raise MalformedTable(f"{value[:40]!r}… has more than 255 bytes")
-            return bytes((len(encoded),)) + encoded
+            return short(value)
         case "S", bytes():
             return _LENGTH.pack(len(value)) + value
         case "t", _:

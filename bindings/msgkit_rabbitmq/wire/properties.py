@@ -1,19 +1,19 @@
 """The properties of a message, as they stand in the header frame of its content."""
 
-from struct import Struct
+from functools import lru_cache
+from struct import Struct, error
 from typing import NamedTuple
 
-from msgkit_rabbitmq.wire.tables import MalformedTable, Table, decode_table, encode_table
+from msgkit_rabbitmq.wire.frames import MOST
+from msgkit_rabbitmq.wire.tables import MalformedTable, Table, decode_table, encode_table, short
 
-__all__ = ["SHORT", "Properties", "decode_properties", "encode_properties"]
-
-#: The most bytes of a property that is text.
-SHORT = 255
+__all__ = ["Properties", "decode_properties", "encode_properties"]
 
 _FLAGS, _TIMESTAMP = Struct(">H"), Struct(">Q")
-_CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE = 1 << 15, 1 << 14, 1 << 13, 1 << 12
-_PRIORITY, _CORRELATION_ID, _REPLY_TO, _EXPIRATION = 1 << 11, 1 << 10, 1 << 9, 1 << 8
-_MESSAGE_ID, _TIME, _TYPE, _USER_ID, _APP_ID = 1 << 7, 1 << 6, 1 << 5, 1 << 4, 1 << 3
+_HEADERS, _DELIVERY_MODE, _PRIORITY, _TIME = 1 << 13, 1 << 12, 1 << 11, 1 << 6
+#: A word of flags is followed by another one. There are no properties for that many.
+_MORE = 1
+_OCTETS = (_DELIVERY_MODE, _PRIORITY)
 
 
 class Properties(NamedTuple):
@@ -34,19 +34,35 @@ class Properties(NamedTuple):
     app_id: str | None = None
 
 
+#: The first has the highest bit.
+_ORDER = tuple(1 << 15 - at for at in range(len(Properties._fields)))
+
+
 def encode_properties(properties: Properties) -> bytes:
     """Return the flags, and the properties that are set.
 
-    :raises MalformedTable: when a header or a text does not fit
+    :raises MalformedTable: when a header, a number or a text does not fit, or all of them not into a frame
     """
+    try:
+        encoded = _encoded(properties)
+    except (ValueError, error) as wrong:
+        if isinstance(wrong, MalformedTable):
+            raise
+        raise MalformedTable(f"this cannot be a property: {wrong}") from None
+    if len(encoded) > MOST:
+        raise MalformedTable(f"the properties and headers have {len(encoded):,} bytes; at most {MOST:,} fit")
+    return encoded
+
+
+def _encoded(properties: Properties) -> bytes:
     flags = 0
-    parts: list[bytes] = [b""]
+    parts = [b""]
     for flag, value in zip(_ORDER, properties, strict=True):
         if value is None:
             continue
         flags |= flag
         if isinstance(value, str):
-            parts.append(_short(value))
+            parts.append(short(value))
         elif isinstance(value, int):
             parts.append(_TIMESTAMP.pack(value) if flag == _TIME else bytes((value,)))
         else:
@@ -55,49 +71,45 @@ def encode_properties(properties: Properties) -> bytes:
     return b"".join(parts)
 
 
-_ORDER = (
-    _CONTENT_TYPE,
-    _CONTENT_ENCODING,
-    _HEADERS,
-    _DELIVERY_MODE,
-    _PRIORITY,
-    _CORRELATION_ID,
-    _REPLY_TO,
-    _EXPIRATION,
-    _MESSAGE_ID,
-    _TIME,
-    _TYPE,
-    _USER_ID,
-    _APP_ID,
-)
-
-
-def _short(text: str) -> bytes:
-    encoded = text.encode()
-    if len(encoded) > SHORT:
-        raise MalformedTable(f"{text[:40]!r}… has more than {SHORT} bytes")
-    return bytes((len(encoded),)) + encoded
-
-
 def decode_properties(data: bytes) -> Properties:
-    """Return the properties that stand in a header frame behind the size of the body."""
-    (flags,) = _FLAGS.unpack_from(data)
+    """Return the properties that stand in a header frame behind the size of the body.
+
+    :raises MalformedTable: when there are none
+    """
+    try:
+        return _decoded(data)
+    except (error, IndexError) as wrong:
+        raise MalformedTable(f"these bytes are no properties: {wrong!r}") from None
+
+
+def _decoded(data: bytes) -> Properties:
+    found: list[object] = [None] * len(_ORDER)
     at = 2
-    found: list[object] = []
-    for flag in _ORDER:
-        if not flags & flag:
-            found.append(None)
-        elif flag == _HEADERS:
-            headers, at = decode_table(data, at)
-            found.append(headers)
-        elif flag in (_DELIVERY_MODE, _PRIORITY):
-            found.append(data[at])
+    for place, flag in _present(data[0] << 8 | data[1]):
+        if flag == _HEADERS:
+            found[place], at = decode_table(data, at)
+        elif flag in _OCTETS:
+            found[place] = data[at]
             at += 1
         elif flag == _TIME:
-            found.append(_TIMESTAMP.unpack_from(data, at)[0])
+            (found[place],) = _TIMESTAMP.unpack_from(data, at)
             at += 8
         else:
             end = at + 1 + data[at]
-            found.append(data[at + 1 : end].decode("utf-8", "replace"))
+            text = data[at + 1 : end]
+            try:
+                found[place] = text.decode()
+            except UnicodeDecodeError:
+                found[place] = text.decode("utf-8", "replace")
             at = end
+    if at > len(data):
+        raise MalformedTable("the properties end too early")
     return Properties._make(found)
+
+
+@lru_cache(maxsize=1024)
+def _present(flags: int) -> tuple[tuple[int, int], ...]:
+    """Return which properties there are: their places, and their flags."""
+    if flags & _MORE:
+        raise MalformedTable("there are more properties than AMQP has")
+    return tuple((place, flag) for place, flag in enumerate(_ORDER) if flags & flag)

@@ -47,6 +47,8 @@ class Harness(ABC):
     #: Seconds by which times may differ between those who record them, and between the end of a
     #: handler and the arrival of its settlement.
     tolerance: float = 0.02
+    #: Seconds by which what is delayed may be later than is declared, after the broker was down.
+    afterwards: float = 0.0
 
     @property
     @abstractmethod

@@ -88,8 +88,7 @@ class Lab(Waiting, Sending, Holdings):
             order=keeps.order.name,  # type: ignore[arg-type]  # mypy takes the name of a member for any str
             settle_window=keeps.settle_window + self.harness.tolerance,
             forks=keeps.forks,
-            # Attempts made in place are what a crash forgets.
-            holds=not keeps.exact_attempts,
+            holds=keeps.holds,
             overcounts=not keeps.exact_attempts,
             inspectable=keeps.has(Power.INSPECT),
         )

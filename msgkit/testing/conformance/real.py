@@ -1,5 +1,6 @@
 """The harness of a real broker: hurt by its own means, and by the proxy before it."""
 
+import asyncio
 from types import TracebackType
 
 from msgkit.testing.brokers import Broker
@@ -7,6 +8,8 @@ from msgkit.testing.conformance.harness import Harness
 from msgkit.testing.proxy import Direction
 
 __all__ = ["BrokerHarness"]
+
+_TURNS = 20
 
 
 class BrokerHarness(Harness):
@@ -51,6 +54,9 @@ class BrokerHarness(Harness):
     async def cut_connections(self) -> None:
         for proxy in self._proxies:
             await proxy.cut()
+        # Clients on this loop hear of it in its next turns: what a check sends from now on, it sends after the cut.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     async def stop(self) -> None:
         await self.broker.stop()

@@ -236,13 +236,18 @@ class Soak:
     async def _come_to_rest(self) -> None:
         async with self._lab.application(*self._handlers(accept)):
             # What was sent to the exchange with a delay is in no queue until it is due.
-            await asyncio.sleep(_LONGEST_DELAY + self._lab.capabilities.delay.lateness)
+            afterwards = self._lab.harness.afterwards if self._faulty else 0.0
+            await asyncio.sleep(_LONGEST_DELAY + self._lab.capabilities.delay.lateness + afterwards)
+            await self._lab.until(self._is_handled, "everything handled at last", within=self._lab.patience)
             for queue in self._queues:
                 await self._lab.until(
                     partial(self._lab.is_settled, queue),
                     f"{queue.name} empty at last",
                     within=5 * self._lab.patience,
                 )
+
+    async def _is_handled(self) -> bool:
+        return "handled" not in self._lab.ledger.judge(self._lab.harness.tolerance).rules
 
 
 async def _soak(harness: Harness, seed: int, seconds: float) -> str:

@@ -128,12 +128,13 @@ async def a_lost_confirm_is_unknown_and_nothing_is_sent_again(lab: Lab) -> None:
         for payload, stored in (("stored", True), ("not stored", False)):
             await lab.harness.lose_confirm(stored=stored)
             assert await lab.offer(queue, payload, timeout=lab.patience) == "unknown"
-        await lab.send(queue, "after")
+            # The sender is back when this is confirmed.
+            await lab.send(queue, f"after {payload}")
     handler = lab.handler(queue).does(accept)
     async with lab.application(handler):
-        await lab.accepts(handler, 3)
+        await lab.accepts(handler, 4)
         await lab.quiet(handler)
-    assert sorted(handler.payloads) == ["after", "before", "stored"]
+    assert sorted(handler.payloads) == ["after not stored", "after stored", "before", "stored"]
 
 
 @check(1, needs=(Fault.PAUSE,))

@@ -1,0 +1,53 @@
+"""Messages as deliveries: what the core is handed, and what is kept of where it came from."""
+
+from msgkit.envelope import Envelope, Kind, new_id
+from msgkit.spi import RawDelivery
+from msgkit_rabbitmq.mapping import Taken, understood
+from msgkit_rabbitmq.returns import Returns
+from msgkit_rabbitmq.wire import Delivered, MalformedTable, Properties, decode_properties
+
+__all__ = ["Handle", "id_of", "taken"]
+
+_WORN = 4
+
+
+class Handle:
+    """Where a delivery came from, and how it is settled."""
+
+    __slots__ = ("is_worn", "properties", "scope", "size", "tag")
+
+    def __init__(self, scope: object, tag: int, properties: Properties, size: int, *, is_worn: bool) -> None:
+        self.scope = scope
+        self.tag = tag
+        #: Was it given back so often that the broker's count would soon speak against it?
+        self.is_worn = is_worn
+        self.properties = properties
+        self.size = size
+
+
+def taken(message: Delivered, queue: str, scope: object, returns: Returns) -> RawDelivery:
+    """Return a message as the core is handed it."""
+    try:
+        envelope, properties, returned = understood(message, queue)
+    except MalformedTable:
+        # The bytes are handled, or are poison; either way they are not lost.
+        envelope, properties, returned = _bare(message, queue)
+    return RawDelivery(
+        envelope,
+        envelope.attempt,
+        max(0, returned - returns.count(queue, envelope.message_id)) if returned else 0,
+        envelope.key,
+        scope,
+        Handle(scope, message.tag, properties, len(message.body), is_worn=returned >= _WORN),
+    )
+
+
+def _bare(message: Delivered, queue: str) -> Taken:
+    return Taken(Envelope(message.body, queue, Kind.QUEUE, new_id()), Properties(), returned=0)
+
+
+def id_of(message: Delivered) -> str:
+    try:
+        return decode_properties(message.properties).message_id or ""
+    except MalformedTable:
+        return ""
