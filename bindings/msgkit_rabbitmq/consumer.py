@@ -10,41 +10,24 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import DeliveryLost, MessagingError, TopologyMismatch
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
+from msgkit_rabbitmq.home import Home
 from msgkit_rabbitmq.mapping import ORIGIN, address
-from msgkit_rabbitmq.publisher import Publisher
-from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.taking import Handle, id_of, taken
 from msgkit_rabbitmq.unsettled import Unsettled
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, Delivered, Table, WireError
 
-__all__ = ["Home", "RabbitConsumer"]
+__all__ = ["RabbitConsumer"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
 _ABSENT = 404
 #: Seconds for copies to be confirmed when a consumer is closed.
 _PATIENCE = 5.0
-
-
-class Home(Protocol):
-    """The session, as a consumer sees it."""
-
-    @property
-    def publisher(self) -> Publisher: ...
-    @property
-    def returns(self) -> Returns: ...
-    def bring_back(self, consumer: "RabbitConsumer", reason: str, /) -> None:
-        """Attach a consumer again that lost its channel while the connection lives."""
-
-    def dispose(self, channel: Channel, /) -> None:
-        """Close a channel in the background."""
-
-    def leave(self, consumer: "RabbitConsumer", /) -> None: ...
 
 
 class RabbitConsumer:
@@ -85,14 +68,10 @@ class RabbitConsumer:
     def is_attached(self) -> bool:
         return self._channel is not None
 
-    def event(self, event: Event, /) -> None:
+    def event(self, event: Event) -> None:
         self._sink.event(event)
 
-    async def attach(self, connection: Connection) -> None:
-        """Take part over a channel of its own.
-
-        :raises TopologyMismatch: when the queue does not exist
-        """
+    async def attach(self, connection: Connection, /) -> None:
         channel = await connection.channel()
         try:
             await channel.declare_queue(self.queue_name, passive=True)
@@ -116,7 +95,7 @@ class RabbitConsumer:
         if not isinstance(handle, Handle):
             raise TypeError(f"{delivery!r} is not a delivery of this broker")
         if handle.scope is not self._scope or handle.tag not in self._unsettled:
-            return self._failed(_lost(delivery))
+            return self._failed(_taken_back(delivery))
         match how:
             case Accept():
                 self._accept(handle, delivery.envelope)
@@ -175,11 +154,11 @@ class RabbitConsumer:
         if settled.done():
             return
         if sent.cancelled():
-            settled.set_exception(_lost(delivery))
+            settled.set_exception(_taken_back(delivery))
         elif (error := sent.exception()) is not None:
             settled.set_exception(error)
         elif handle.scope is not self._scope:
-            settled.set_exception(_lost(delivery))
+            settled.set_exception(_taken_back(delivery))
         else:
             self._accept(handle, delivery.envelope)
             settled.set_result(None)
@@ -347,5 +326,5 @@ def _look_at(settled: "Future[None]") -> None:
         settled.exception()
 
 
-def _lost(delivery: RawDelivery) -> DeliveryLost:
+def _taken_back(delivery: RawDelivery) -> DeliveryLost:
     return DeliveryLost(f"message {delivery.envelope.message_id} was taken back by the broker")

@@ -23,15 +23,15 @@ _MOST_OUTLETS = 200
 _MOST_WARNINGS = 1000
 _MOST_OF_A_KEY = 255
 #: What makes a destination known where delayed messages come due; it fails when there is none.
-Bind = Callable[[Kind, str], Awaitable[None]]
+_Bind = Callable[[Kind, str], Awaitable[None]]
 #: What tells whether somebody waits for answers at an address.
-IsHeard = Callable[[str], Awaitable[bool]]
+_IsHeard = Callable[[str], Awaitable[bool]]
 
 
 class Publisher:
     """Sends go out in call order, for each destination."""
 
-    def __init__(self, broker: str, clock: Clock, bind: Bind, is_heard: IsHeard) -> None:
+    def __init__(self, broker: str, clock: Clock, bind: _Bind, is_heard: _IsHeard) -> None:
         self._clock = clock
         self._bind = bind
         self._loop = asyncio.get_running_loop()

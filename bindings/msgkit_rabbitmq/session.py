@@ -15,6 +15,7 @@ from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import Version, version_of
 from msgkit_rabbitmq.consumer import RabbitConsumer
 from msgkit_rabbitmq.desk import desk
+from msgkit_rabbitmq.home import Guest
 from msgkit_rabbitmq.link import Link
 from msgkit_rabbitmq.provisioning import Provisioner
 from msgkit_rabbitmq.publisher import Publisher
@@ -213,11 +214,11 @@ class Session:
 
     # -- for consumers
 
-    def bring_back(self, consumer: RabbitConsumer, reason: str, /) -> None:
+    def bring_back(self, consumer: Guest, reason: str, /) -> None:
         _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
         self._spawn(self._bring_back(consumer))
 
-    async def _bring_back(self, consumer: RabbitConsumer) -> None:
+    async def _bring_back(self, consumer: Guest) -> None:
         failures = 0
         while consumer in self._members and not consumer.is_attached:
             connection = await self._consuming.up()
@@ -232,7 +233,7 @@ class Session:
             else:
                 _log.info("queue %r is consumed again", consumer.queue_name)
 
-    def _give_alarm(self, consumer: RabbitConsumer, error: Exception) -> None:
+    def _give_alarm(self, consumer: Guest, error: Exception) -> None:
         _log.error("queue %r cannot be consumed: %s", consumer.queue_name, error)
         self._tell(Fatal(f"queue {consumer.queue_name!r} cannot be consumed: {error}"))
 
@@ -244,9 +245,8 @@ class Session:
         except (WireError, MessagingError) as error:
             _log.warning("what is missing cannot be declared: %s", error)
 
-    def leave(self, consumer: RabbitConsumer, /) -> None:
-        if consumer in self._members:
-            self._members.remove(consumer)
+    def leave(self, consumer: Guest, /) -> None:
+        self._members = [member for member in self._members if member is not consumer]
 
     def dispose(self, channel: Channel, /) -> None:
         self._spawn(channel.close())

@@ -1,14 +1,16 @@
 """Sending without waiting for each confirmation: bounded in flight, and awaited as a whole."""
 
 import asyncio
-from asyncio import Future, Task
+from asyncio import Future, Task, TimerHandle
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar, Unpack
 
 from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import Closed, ConfigurationError, SendUnknown
 from msgkit.message import Message, SendOptions
-from msgkit.template.confirming import time_for
+from msgkit.spi import Binding
+from msgkit.template.confirming import limit, time_for
 from msgkit.template.outgoing import Outgoing
 from msgkit.topology import Destination
 from msgkit.values import check_whole
@@ -23,16 +25,19 @@ _Reach = Callable[[Destination[Any], float], Awaitable[tuple[Outgoing, float]]]
 
 
 class BoundedPipeline:
-    """At most so many messages that are not confirmed."""
+    """At most so many messages that are not confirmed.
 
-    def __init__(self, reach: _Reach, write: Write, *, in_flight: int) -> None:
+    :param write: the way through interceptors; None where there are none, which takes a task less for each message
+    """
+
+    def __init__(self, reach: _Reach, write: Write | None, *, in_flight: int) -> None:
         if check_whole(in_flight, "pipeline(in_flight=)", least=0) < 1:
             msg = f"pipeline(in_flight={in_flight}): at least one message must be in flight"
             raise ConfigurationError(msg)
         self._reach = reach
         self._write = write
         self._room = asyncio.Semaphore(in_flight)
-        self._tasks: set[Task[Receipt]] = set()
+        self._open: set[Future[Receipt]] = set()
         self._failures: list[Exception] = []
         self._closed = False
 
@@ -53,30 +58,41 @@ class BoundedPipeline:
         except BaseException:
             self._room.release()
             raise
+        if self._write is None:
+            return self._put(outgoing, envelope, timeout)
         written = asyncio.Event()
         task = asyncio.create_task(self._write(outgoing, envelope, timeout, written))
-        self._tasks.add(task)
+        self._open.add(task)
         task.add_done_callback(self._done)
         # Only when this one is on its way may the next be, or interceptors would reorder them.
         task.add_done_callback(lambda _: written.set())
         await written.wait()
         return task
 
-    def _done(self, task: "Task[Receipt]") -> None:
-        self._tasks.discard(task)
+    def _put(self, outgoing: Outgoing, envelope: Envelope, timeout: float) -> "Future[Receipt]":
+        binding = outgoing.link.binding
+        future = outgoing.write(envelope)
+        self._open.add(future)
+        if not future.done():
+            future.add_done_callback(partial(_no_more, binding, limit(binding, envelope, future, timeout)))
+        future.add_done_callback(self._done)
+        return future
+
+    def _done(self, sent: "Future[Receipt]") -> None:
+        self._open.discard(sent)
         self._room.release()
-        if not task.cancelled():
-            if isinstance(error := task.exception(), Exception):
+        if not sent.cancelled():
+            if isinstance(error := sent.exception(), Exception):
                 self._failures.append(error)
-        elif not task.cancelling():
+        elif isinstance(sent, Task) and not sent.cancelling():
             # Nobody asked for it: an interceptor, or what it calls, gave up.
             self._failures.append(SendUnknown("a send was cancelled from within; it may not have been sent"))
 
     async def settle(self) -> None:
         """Take no more, and wait for every confirmation, whatever it is."""
         self._closed = True
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._open:
+            await asyncio.wait(self._open)
 
     async def finish(self) -> None:
         """Take no more, and wait for every confirmation.
@@ -87,3 +103,9 @@ class BoundedPipeline:
         if self._failures:
             msg = "messages of the pipeline were not confirmed"
             raise ExceptionGroup(msg, self._failures)
+
+
+def _no_more(binding: Binding, timer: TimerHandle, sent: "Future[Receipt]") -> None:
+    timer.cancel()
+    if sent.cancelled():
+        binding.abandon(sent)

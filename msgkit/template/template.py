@@ -179,7 +179,7 @@ class MessageTemplate(Sender):
         :raises ExceptionGroup: on leaving, of the sends that failed
         """
         session = await self.session()
-        pipeline = BoundedPipeline(session.reach, session.send, in_flight=in_flight)
+        pipeline = BoundedPipeline(session.reach, session.send if session.interceptors else None, in_flight=in_flight)
         try:
             yield pipeline
         except BaseException:
