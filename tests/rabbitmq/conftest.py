@@ -10,6 +10,7 @@ from msgkit import Settings
 from msgkit.envelope import new_id
 from msgkit.testing.brokers import Provider, RabbitMQ, Unavailable
 from tests.brokers.requiring import unavailable
+from tests.rabbitmq.harness import RabbitHarness
 from tests.rabbitmq.plain import Plain
 from tests.rabbitmq.spring import Spring
 from tests.rabbitmq.trouble import MOST_BYTES
@@ -84,3 +85,31 @@ async def broker(troubled: RabbitMQ) -> AsyncIterator[RabbitMQ]:
     await troubled.proxy.heal()
     await troubled.resume()
     await troubled.start()
+
+
+# -- for the conformance suite, and what else the ledger judges
+
+
+def _providers() -> Iterator[object]:
+    provider: Provider
+    for provider in ("process", "container"):
+        yield pytest.param(provider, id=provider, marks=pytest.mark.xdist_group(f"rabbitmq-checked-{provider}"))
+
+
+@pytest.fixture(scope="session", params=list(_providers()))
+def checked(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
+    """The oldest version that is supported, and the newest."""
+    broker = RabbitMQ(provider=request.param, proxied=True, management=True)
+    try:
+        asyncio.run(broker.__aenter__())
+    except Unavailable as error:
+        unavailable(broker.name, error)
+    yield broker
+    asyncio.run(broker.__aexit__(None, None, None))
+
+
+@pytest.fixture
+async def harness(checked: RabbitMQ) -> AsyncIterator[RabbitHarness]:
+    # Routes can be seen on one of the two, so that it is checked what happens where they cannot.
+    async with RabbitHarness(checked, management=checked.provider == "process") as harness:
+        yield harness

@@ -1,10 +1,12 @@
-"""The harness of RabbitMQ: what only this broker can be made to do is added to what any can."""
+"""The harnesses of RabbitMQ: what only this broker can be made to do is added to what any can."""
+
+from itertools import cycle
 
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.testing.conformance.real import BrokerHarness
 from msgkit.testing.proxy import Direction
 
-__all__ = ["RabbitHarness"]
+__all__ = ["ClusterHarness", "RabbitHarness"]
 
 
 class RabbitHarness(BrokerHarness):
@@ -24,3 +26,17 @@ class RabbitHarness(BrokerHarness):
     async def lose_confirm(self, *, stored: bool) -> None:
         # Signs of life have 8 bytes, a confirm has 21, and the smallest message more than 64.
         await self.broker.proxy.cut_after(20 if stored else 64, Direction.DOWN if stored else Direction.UP)
+
+
+class ClusterHarness(RabbitHarness):
+    """A cluster of three, of which one node at a time is stopped or killed: another each time."""
+
+    def __init__(self, broker: RabbitMQ) -> None:
+        super().__init__(broker, management=False)
+        self._turns = cycle(broker.nodes)
+
+    async def stop(self) -> None:
+        await next(self._turns).stop()
+
+    async def kill(self) -> None:
+        await next(self._turns).kill()
