@@ -1,4 +1,4 @@
-"""The samples do what their pages say, on the broker of MSGKIT_URL, or else on memory://."""
+"""The samples do what their pages say: on the broker of MSGKIT_URL, or else on memory://, and on each real one."""
 
 import asyncio
 import os
@@ -6,31 +6,46 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 from httpx import ASGITransport, AsyncClient, TransportError
 
+from msgkit.envelope import new_id
 from samples.web.app import api, packing
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
-ENVIRONMENT = {"MSGKIT_URL": "memory://", **os.environ}
-TESTED = "memory" if ENVIRONMENT["MSGKIT_URL"].startswith("memory:") else ENVIRONMENT["MSGKIT_URL"]
-PATIENCE = 20.0
+GIVEN = os.environ.get("MSGKIT_URL", "memory://")
+PATIENCE = 30.0
+#: What a sample is told of where it runs.
+Environment = Mapping[str, str]
 
 
-@pytest.fixture(autouse=True)
-def _some_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MSGKIT_URL", ENVIRONMENT["MSGKIT_URL"])
+# One worker has them all, and starts the broker once.
+ON_RABBITMQ = [pytest.mark.broker, pytest.mark.xdist_group("rabbitmq-samples")]
 
 
-def run(sample: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=ON_RABBITMQ)])
+def url(request: pytest.FixtureRequest) -> str:
+    """Where the samples run, which is all that they are told."""
+    return GIVEN if request.param == "memory" else str(request.getfixturevalue(request.param).url)
+
+
+@pytest.fixture
+def environment(url: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """The broker, and names there that no other test has: of this process, and of those that it starts."""
+    monkeypatch.setenv("MSGKIT_URL", url)
+    monkeypatch.setenv("MSGKIT_PREFIX", f"{new_id()}.")
+    return dict(os.environ)
+
+
+def run(sample: str, environment: Environment) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", f"samples.{sample}"],
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env=environment,
         check=False,
         capture_output=True,
         text=True,
@@ -44,32 +59,50 @@ def promised(sample: str) -> str:
     return page.split("prints\n\n```\n")[1].split("```")[0]
 
 
-@pytest.mark.parametrize("sample", ["quickstart", "dependency_injection", "shelf"])
-def test_a_sample_prints_what_its_page_says_and_nothing_else(sample: str) -> None:
-    ran = run(sample)
+@pytest.mark.parametrize("sample", ["quickstart", "dependency_injection"])
+def test_a_sample_prints_what_its_page_says_and_nothing_else(sample: str, environment: Environment) -> None:
+    ran = run(sample, environment)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, promised(sample), "")
 
 
-def test_the_story_of_the_shop_ends_well() -> None:
-    ran = run("orders")
+def test_the_sample_that_is_a_broker_itself_prints_what_its_page_says_and_nothing_else() -> None:
+    ran = run("shelf", os.environ)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, promised("shelf"), "")
+
+
+def test_the_story_of_the_shop_ends_well(environment: Environment) -> None:
+    ran = run("orders", environment)
     assert (ran.returncode, ran.stderr) == (0, "")
+    assert f"The broker is {environment['MSGKIT_URL'].partition(':')[0]}://." in " ".join(ran.stdout.split())
     assert ran.stdout.endswith("every outcome above was checked, and nothing else happened.\n\n")
     assert ran.stdout.isascii()
 
 
-def test_the_integration_tests_pass() -> None:
+@pytest.mark.parametrize(
+    ("wanted", "outcome"),
+    [
+        # Nothing can be done to a broker that others run.
+        ("memory" if GIVEN.startswith("memory:") else GIVEN, "5 passed, 1 skipped"),
+        pytest.param("rabbitmq", "6 passed", marks=ON_RABBITMQ),
+    ],
+    ids=["memory", "rabbitmq"],
+)
+def test_the_integration_tests_pass(wanted: str, outcome: str, request: pytest.FixtureRequest) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    if wanted == "rabbitmq":
+        # They start one of their own. Without any, they would be skipped, and so is this.
+        request.getfixturevalue(wanted)
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "samples/integration_tests", "--msgkit-brokers", TESTED],
+        [sys.executable, "-m", "pytest", "-q", "samples/integration_tests", "--msgkit-brokers", wanted],
         cwd=ROOT,
-        env={name: value for name, value in ENVIRONMENT.items() if not name.startswith("PYTEST_")},
+        env=environment,
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=4 * PATIENCE,
     )
     assert ran.returncode == 0, ran.stdout
-    # Nothing can be done to a broker that others run.
-    assert "5 passed, 1 skipped" in ran.stdout
+    assert outcome in ran.stdout
 
 
 def test_every_sample_has_a_page_and_is_run_here() -> None:
@@ -82,7 +115,7 @@ def test_every_sample_has_a_page_and_is_run_here() -> None:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[AsyncClient]:
+async def client(environment: Environment) -> AsyncIterator[AsyncClient]:  # noqa: ARG001 -- it is read at the start
     transport = ASGITransport(api)
     async with (
         api.router.lifespan_context(api),
@@ -120,7 +153,7 @@ async def test_the_health_of_the_messaging_is_the_web_servers(client: AsyncClien
     assert packing.name in health.json()["queues"]
 
 
-async def test_the_web_sample_serves_and_stops_when_it_is_told_to() -> None:
+async def test_the_web_sample_serves_and_stops_when_it_is_told_to(environment: Environment) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -130,7 +163,7 @@ async def test_the_web_sample_serves_and_stops_when_it_is_told_to() -> None:
         "samples.web",
         str(port),
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env=environment,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
