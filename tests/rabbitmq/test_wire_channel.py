@@ -263,6 +263,8 @@ async def test_what_comes_late_and_is_not_to_be_acknowledged_is_dropped() -> Non
         await answered(talk, channel.cancel("t"), Basic.Cancel, Basic.CancelOk("t"))
         talk.line.says(*content(delivery("t", 9), b"late"), channel=1)
         await answered(talk, channel.qos(1), Basic.Qos, Basic.QosOk())
+        # What would be said of it stands before this.
+        await answered(talk, channel.qos(1), Basic.Qos, Basic.QosOk())
         assert got == []
 
 

@@ -199,7 +199,7 @@ async def test_a_broker_says_why_it_does_not_want_us(name: str, code: int) -> No
 async def test_a_port_where_nobody_listens_and_a_host_that_is_none_are_told() -> None:
     async with listening() as peer:
         port = peer.port
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost, match=f"refused: .*{port}"):
         await Connection.open("127.0.0.1", port, LOGIN, on_closed=unheard, on_blocked=unheard)
     with pytest.raises(LoginRefused, match="name"):
         await Connection.open("a" * 70 + ".test", 1, LOGIN, on_closed=unheard, on_blocked=unheard)
@@ -404,7 +404,9 @@ async def test_a_broker_that_is_gone_is_noticed() -> None:
         assert len(talk.lost) == 1
         channel.publish(b"", b"q", b"\0\0", b"x")
         channel.ack(1)
-        await asyncio.sleep(0)
+        talk.connection.abort("once more")
+        await soon(talk.connection.close(1))
+        assert len(talk.lost) == 1
 
 
 async def test_who_fails_to_hear_of_the_loss_does_not_keep_it_from_the_others() -> None:

@@ -128,8 +128,8 @@ def test_a_method_comes_back_as_it_was_and_is_refused_when_it_is_cut(
 
 def test_bits_share_octets_and_begin_anew_behind_another_field() -> None:
     method = Method("test", (1, 2), "b" * 9 + "ob")
-    values = (True, False, True, False, False, False, False, True, True, 7, True)
-    assert method.encode(*values) == b"\x00\x01\x00\x02\x85\x01\x07\x01"
+    values = (True, False, True, False, False, False, False, True, True, 1, True)
+    assert method.encode(*values) == b"\x00\x01\x00\x02\x85\x01\x01\x01"
     assert method.decode(method.encode(*values)) == values
 
 

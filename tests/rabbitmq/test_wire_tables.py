@@ -182,6 +182,11 @@ def test_what_cannot_be_in_a_table_is_refused(value: object) -> None:
         encode_table({"x": value})
 
 
+def test_a_number_has_at_most_64_bits_and_is_shown() -> None:
+    with pytest.raises(MalformedTable, match=r"^the number 9223372036854775808 has more than 64 bits$"):
+        encode_table({"x": 2**63})
+
+
 def test_tables_and_lists_may_be_nested_and_not_without_end() -> None:
     assert decode_table(encode_table(nested(63)))[0] == nested(63)
     for table in (nested(70), {"x": {"y": nested(66)}}):

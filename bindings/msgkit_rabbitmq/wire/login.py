@@ -1,5 +1,6 @@
 """Getting in: who we are, what we can, and what it means when nobody lets us."""
 
+import os
 import platform
 import ssl
 from dataclasses import dataclass, field
@@ -70,9 +71,16 @@ def not_reached(error: Exception, login: Login) -> WireError:
         case ssl.SSLError():
             return LoginRefused(0, f"TLS failed: {error.strerror or error}")
         case OSError():
-            return ConnectionLost(error.strerror or str(error))
+            return ConnectionLost(_of_the_system(error))
         case _:
             return LoginRefused(0, f"its name is none: {error}")
+
+
+def _of_the_system(error: OSError) -> str:
+    said = error.strerror or str(error)
+    meant = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else said
+    # asyncio says where it failed, and not why.
+    return said if meant in said else f"{meant}: {said}"
 
 
 def no_amqp(answer: bytes) -> LoginRefused:

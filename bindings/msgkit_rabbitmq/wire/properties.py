@@ -1,8 +1,9 @@
 """The properties of a message, as they stand in the header frame of its content."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct, error
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgkit_rabbitmq.wire.frames import MOST
 from msgkit_rabbitmq.wire.tables import MalformedTable, Table, decode_table, encode_table, short
@@ -36,6 +37,14 @@ class Properties(NamedTuple):
 
 #: The first has the highest bit.
 _ORDER = tuple(1 << 15 - at for at in range(len(Properties._fields)))
+_OTHERWISE: dict[int, Callable[[Any], bytes]] = {
+    _HEADERS: encode_table,
+    _DELIVERY_MODE: Struct(">B").pack,
+    _PRIORITY: Struct(">B").pack,
+    _TIME: _TIMESTAMP.pack,
+}
+#: How each is written.
+_WAYS = tuple((flag, _OTHERWISE.get(flag, short)) for flag in _ORDER)
 
 
 def encode_properties(properties: Properties) -> bytes:
@@ -57,16 +66,10 @@ def encode_properties(properties: Properties) -> bytes:
 def _encoded(properties: Properties) -> bytes:
     flags = 0
     parts = [b""]
-    for flag, value in zip(_ORDER, properties, strict=True):
-        if value is None:
-            continue
-        flags |= flag
-        if isinstance(value, str):
-            parts.append(short(value))
-        elif isinstance(value, int):
-            parts.append(_TIMESTAMP.pack(value) if flag == _TIME else bytes((value,)))
-        else:
-            parts.append(encode_table(value))
+    for value, (flag, encode) in zip(properties, _WAYS, strict=True):
+        if value is not None:
+            flags |= flag
+            parts.append(encode(value))
     parts[0] = _FLAGS.pack(flags)
     return b"".join(parts)
 
