@@ -43,12 +43,13 @@ _PAGE = re.compile(
 class Rabbit(TypedDict, total=False):
     """What can be said of a RabbitMQ beside its URL; it goes before what the URL says."""
 
-    #: Who connects. A password is best said here, and comes from a secret file then.
+    #: Who connects: guest, if nobody is named.
     user: str
+    #: Its password. It is best said here, and comes from a secret file then.
     password: str
     #: The virtual host.
     vhost: str
-    #: Whole seconds, 1 to 7.
+    #: Whole seconds between signs of life, 1 to 7: a peer that gives none for two of them is gone.
     heartbeat: int
     #: Seconds in which one host must answer.
     connect_timeout: float
@@ -64,8 +65,9 @@ class Rabbit(TypedDict, total=False):
     ca_file: str | PathLike[str]
     #: Our own certificate, in PEM.
     cert_file: str | PathLike[str]
-    #: Its private key, if it is not in the same file, and what that is encrypted with.
+    #: Its private key, if it is not in the same file.
     key_file: str | PathLike[str]
+    #: What the private key is encrypted with.
     key_password: str
     #: False: trust anybody who answers.
     verify: bool

@@ -1,0 +1,149 @@
+"""The page on RabbitMQ: it says what the binding does, and what it shows runs on a real one."""
+
+import re
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import pytest
+import pytest_asyncio
+from sybil import Document
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+from msgkit import Application, Backoff, Exchange, MessageTemplate, Settings, listener
+from msgkit.envelope import new_id
+from msgkit.testing.brokers import RabbitMQ
+from msgkit_rabbitmq import mapping
+from msgkit_rabbitmq.delays import infrastructure
+from tests.rabbitmq.plain import Plain
+from tests.rabbitmq.trouble import until
+from tools.rabbitmq_reference import PAGE, meanings, up_to_date
+
+Mode = Literal["create", "verify", "assume"]
+TEXT = PAGE.read_text("utf-8")
+PASSWORD = "opens-a-test"  # noqa: S105 -- and nothing else
+
+ON_RABBITMQ = [
+    pytest.mark.broker,
+    pytest.mark.xdist_group("rabbitmq-interop"),
+    pytest.mark.asyncio(loop_scope="session"),
+]
+
+
+# -- what it says
+
+
+def test_the_tables_are_those_of_the_source() -> None:
+    assert up_to_date(TEXT) == TEXT, "run tools/rabbitmq_reference.py"
+    for table in ("powers", "connection", "queue", "exchange"):
+        assert f"<!-- table: {table} -->\n\n| " in TEXT
+
+
+def test_every_option_says_what_it_is() -> None:
+    class Mute:
+        #: It speaks.
+        loud: int
+        mute: int
+
+    with pytest.raises(LookupError, match=r"nothing says what Mute\.mute is"):
+        meanings(Mute)
+
+
+def test_all_that_is_written_into_messages_is_on_the_page() -> None:
+    names = re.findall(r'"(msgkit-[a-z-]+)"', Path(mapping.__file__).read_text("utf-8"))
+    assert len(names) > 8
+    assert [name for name in names if f"`{name}" not in TEXT] == []
+
+
+def test_all_that_delays_make_is_on_the_page() -> None:
+    names = {made.name for made in infrastructure()}
+    assert {"msgkit.delay.0", "msgkit.delay.27"} <= names
+    assert [name for name in names if f"`{name}`" not in TEXT and not re.fullmatch(r"msgkit\.delay\.\d+", name)] == []
+
+
+# -- what it shows
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+    """What is defined by the blocks of the page."""
+    module = ModuleType("page_rabbitmq_on_rabbitmq")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    document = Document.parse(str(PAGE), PythonCodeBlockParser())
+    document.namespace = vars(module)
+    for block in document:
+        block.evaluate()
+    return vars(module)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def vhost(interop: RabbitMQ) -> AsyncIterator[str]:
+    """One in which nothing is yet."""
+    name = new_id()
+    await interop.ctl("add_vhost", name)
+    await interop.ctl("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+    yield name
+    await interop.ctl("delete_vhost", name)
+
+
+class TestOnRabbitMQ:
+    pytestmark = ON_RABBITMQ
+
+    async def test_what_others_own_is_used_as_it_is(
+        self, shown: Mapping[str, Any], plain: Plain, settings: Settings
+    ) -> None:
+        await plain.declare_queue("company.jobs", {"x-max-length": 10, "x-message-ttl": 60_000})
+        async with MessageTemplate(settings) as template:
+            await template.declare(Exchange("company.ledger", bytes, kind="topic"))
+            app: Application = shown["app"]
+            (_, _, plan), *_ = await app.plan(settings)
+            said = {entry.name: str(entry.detail) for entry in plan.entries}
+            assert said["company.jobs"] == ""
+            assert "x-max-length=100000" in said["entries"]
+            async with Application([shown["work"], shown["book"]], settings=settings):
+                assert await shown["waiting"](template, "company.jobs") == 0
+                assert await template.send(shown["ledger"], b"x", subject="booked.x", require_route=True)
+
+    @pytest.mark.parametrize("mode", ["create", "verify", "assume"])
+    async def test_the_permissions_on_the_page_are_enough(self, interop: RabbitMQ, vhost: str, mode: Mode) -> None:
+        url = f"{interop.url}/{vhost}"
+        await work_through(url, "create")
+        user = new_id()
+        await interop.ctl("add_user", user, PASSWORD)
+        await interop.ctl("set_permissions", "-p", vhost, user, *permissions(mode))
+        await work_through(url.replace("guest:guest", f"{user}:{PASSWORD}"), mode)
+
+
+def permissions(mode: Mode) -> list[str]:
+    """Return what the page says that may be configured, written and read."""
+    rows = re.findall(r"^\| (`create`, `verify`|`assume`) \| (`\^.*) \|$", TEXT, re.MULTILINE)
+    cells = {said: [cell.strip("`").replace("\\|", "|") for cell in row.split(" | ")] for said, row in rows}
+    (found,) = [row for said, row in cells.items() if f"`{mode}`" in said]
+    above = cells["`create`, `verify`"]
+    return [other if cell == "the same" else cell for cell, other in zip(found, above, strict=True)]
+
+
+async def work_through(url: str, mode: Mode) -> None:
+    """Do all that the page grants."""
+    orders = Exchange("orders", str)
+    billing = orders.queue("billing")
+
+    @listener(billing, retry=Backoff(attempts=2, first=0.1, jitter=0))
+    async def bill(order: str) -> str:
+        if order == "bad":
+            raise ValueError(order)
+        return order
+
+    async with Application([bill], settings=Settings(url=url, topology=mode)) as app:
+        assert await app.template.request(billing, "asked", str, timeout=10) == "asked"
+        await app.template.send(orders, "later", delay=0.1)
+        await app.template.send(orders, "bad")
+
+        async def is_done() -> bool:
+            health: Any = await app.health()
+            counted = health["queues"]["billing"]
+            return (counted["handled"], counted["dead"]) == (2, 1)
+
+        await until(is_done)
