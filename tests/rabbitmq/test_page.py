@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -108,12 +108,23 @@ class TestOnRabbitMQ:
 
     @pytest.mark.parametrize("mode", ["create", "verify", "assume"])
     async def test_the_permissions_on_the_page_are_enough(self, interop: RabbitMQ, vhost: str, mode: Mode) -> None:
-        url = f"{interop.url}/{vhost}"
+        await work_through(f"{interop.url}/{vhost}", "create")
+        await work_through(await user_with(interop, vhost, permissions(mode)), mode)
+
+    async def test_whoever_starts_first_makes_the_delays_with_what_the_page_adds(
+        self, interop: RabbitMQ, vhost: str
+    ) -> None:
+        (added,) = re.findall(r"makes the delays, and needs `(.*)` in all three", TEXT)
+        url = await user_with(interop, vhost, [f"{each}|^{added}$" for each in permissions("create")])
         await work_through(url, "create")
-        user = new_id()
-        await interop.ctl("add_user", user, PASSWORD)
-        await interop.ctl("set_permissions", "-p", vhost, user, *permissions(mode))
-        await work_through(url.replace("guest:guest", f"{user}:{PASSWORD}"), mode)
+
+
+async def user_with(broker: RabbitMQ, vhost: str, permissions: Sequence[str]) -> str:
+    """Return the URL of a new user."""
+    user = new_id()
+    await broker.ctl("add_user", user, PASSWORD)
+    await broker.ctl("set_permissions", "-p", vhost, user, *permissions)
+    return f"{broker.url}/{vhost}".replace("guest:guest", f"{user}:{PASSWORD}")
 
 
 def permissions(mode: Mode) -> list[str]:
