@@ -81,7 +81,8 @@ class RabbitConsumer:
             raise
         channel.on_closed = self._lost
         self._channel, self._scope, self._tag = channel, object(), None
-        self._balance()
+        if self._credit > 0 and not self._drained:
+            await self._start(channel)
 
     # -- for the core
 
@@ -151,17 +152,19 @@ class RabbitConsumer:
         self, settled: "Future[None]", delivery: RawDelivery, handle: Handle, sent: "Future[Receipt]"
     ) -> None:
         self._copies.pop(sent, None)
+        error = _taken_back(delivery) if sent.cancelled() else sent.exception()
+        if error is None:
+            if handle.scope is self._scope:
+                # Also when nobody waits for it any more: the copy is there.
+                self._accept(handle, delivery.envelope)
+            else:
+                error = _taken_back(delivery)
         if settled.done():
             return
-        if sent.cancelled():
-            settled.set_exception(_taken_back(delivery))
-        elif (error := sent.exception()) is not None:
-            settled.set_exception(error)
-        elif handle.scope is not self._scope:
-            settled.set_exception(_taken_back(delivery))
-        else:
-            self._accept(handle, delivery.envelope)
+        if error is None:
             settled.set_result(None)
+        else:
+            settled.set_exception(error)
 
     def _failed(self, error: MessagingError) -> "Future[None]":
         future: Future[None] = self._loop.create_future()
@@ -218,7 +221,9 @@ class RabbitConsumer:
 
     def _changed(self, task: "asyncio.Task[None]") -> None:
         self._changing = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        # A channel that is lost has told so, and is brought back by others.
+        if error is not None and not isinstance(error, WireError):
             _log.error("queue %r cannot be consumed", self.queue_name, exc_info=error)
         self._balance()
 
@@ -226,13 +231,9 @@ class RabbitConsumer:
         self._tags += 1
         tag = f"msgkit-{self._tags}"
         self._quota = self._prefetch if self._steady else self._credit
-        try:
-            await channel.qos(self._quota)
-            self._tag = tag
-            await channel.consume(self.queue_name, tag, self._delivered, partial(self._cancelled, channel))
-        except WireError as error:
-            # A channel that is lost has told so, and is brought back by others.
-            _log.debug("queue %r is not consumed yet: %s", self.queue_name, error)
+        await channel.qos(self._quota)
+        self._tag = tag
+        await channel.consume(self.queue_name, tag, self._delivered, partial(self._cancelled, channel))
 
     async def _stop(self, channel: Channel, tag: str) -> None:
         try:

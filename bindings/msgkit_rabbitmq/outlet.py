@@ -2,52 +2,21 @@
 
 import asyncio
 import logging
-from asyncio import Future, Task
+from asyncio import Task
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
+from msgkit.envelope import Kind, Receipt
 from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
 from msgkit_rabbitmq.mapping import REPLIES
-from msgkit_rabbitmq.wire import (
-    Channel,
-    ChannelClosed,
-    Connection,
-    MalformedTable,
-    Returned,
-    Table,
-    WireError,
-    decode_properties,
-)
+from msgkit_rabbitmq.outcomes import Send, fates, is_alike, nobody_takes, not_stored, refusal, unconfirmed
+from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, MalformedTable, Returned, WireError
 
-__all__ = ["Outlet", "Outlets", "Send"]
+__all__ = ["Outlet", "Outlets"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
-_ABSENT, _TOO_LARGE = 404, 406
 _PAUSE = 0.2
-
-
-@dataclass(slots=True, eq=False)
-class Send:
-    """One message on its way out."""
-
-    envelope: Envelope
-    future: "Future[Receipt]"
-    exchange: str
-    key: bytes
-    properties: bytes
-    #: Headers beside the envelope's.
-    also: Table = field(default_factory=lambda: NO_HEADERS)
-    returned: str | None = None
-
-    @property
-    def is_to_one_queue(self) -> bool:
-        return self.envelope.kind is not Kind.EXCHANGE
-
-    def fail(self, error: MessagingError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
 
 
 async def _nobody_knows(_address: str) -> bool:
@@ -65,6 +34,8 @@ class Outlets:
     blocked: str | None = None
     #: Tells whether somebody waits for answers at an address.
     is_heard: Callable[[str], Awaitable[bool]] = _nobody_knows
+    #: Hears that there is no channel to spare.
+    on_crowded: Callable[[], None] = lambda: None
     #: Hears of a message that no queue takes.
     on_unheard: Callable[[str, str], None] = lambda _exchange, _subject: None
 
@@ -91,7 +62,7 @@ class Outlet:
         """Write a message if it can be; tell whether it was."""
         shared, channel = self._shared, self._channel
         if channel is not None and not self.waiting and shared.blocked is None and not _is_full(shared.connection):
-            self.open[channel.publish(self._name, send.key, send.properties, send.envelope.body)] = send
+            self._write(channel, send)
             return True
         self.waiting.append(send)
         self.go_on()
@@ -114,8 +85,14 @@ class Outlet:
         while waiting and self._shared.blocked is None and not _is_full(connection):
             send = waiting.popleft()
             if not send.future.done():
-                self.open[channel.publish(self._name, send.key, send.properties, send.envelope.body)] = send
+                self._write(channel, send)
         self.go_on()
+
+    def _write(self, channel: Channel, send: Send) -> None:
+        try:
+            self.open[channel.publish(self._name, send.key, send.properties, send.envelope.body)] = send
+        except MalformedTable as error:
+            send.fail(SendRefused(f"message {send.envelope.message_id}: {error}"))
 
     async def _make_ready(self, connection: Connection) -> None:
         try:
@@ -125,8 +102,10 @@ class Outlet:
         except ChannelClosed as error:
             await self._refused(error)
         except WireError:
-            # The connection is gone: whoever brings the next one says go_on.
-            pass
+            # The connection is gone: whoever brings the next one says go_on. Or it has no channel to spare.
+            if connection.is_open:
+                self._shared.on_crowded()
+                await asyncio.sleep(_PAUSE)
         finally:
             self._opening = None
         self.go_on()
@@ -141,16 +120,12 @@ class Outlet:
         return channel
 
     async def _refused(self, error: ChannelClosed) -> None:
-        if error.code == _ABSENT:
-            refusal: MessagingError = Unroutable(f"exchange {self.exchange!r} does not exist")
-        elif error.code // 100 == 4:  # noqa: PLR2004 -- what is wrong with the request, and stays so
-            refusal = SendRefused(f"exchange {self.exchange!r}: {error.text}")
-        else:
+        if error.code // 100 != 4:  # noqa: PLR2004 -- not the request is wrong, and it will not stay so
             await asyncio.sleep(_PAUSE)
             return
         waiting, self.waiting = self.waiting, deque()
         for send in waiting:
-            send.fail(refusal)
+            send.fail(refusal(self.exchange, error))
 
     # -- what the broker answers
 
@@ -167,7 +142,7 @@ class Outlet:
         if send.future.done():
             return
         if not stored:
-            send.fail(_not_stored(send))
+            send.fail(not_stored(send))
         elif send.returned is None:
             self._succeed(send)
         elif envelope.kind is Kind.REPLY and envelope.destination.startswith(REPLIES):
@@ -176,7 +151,7 @@ class Outlet:
             self._finding.add(task)
             task.add_done_callback(self._finding.discard)
         elif send.is_to_one_queue or envelope.require_route:
-            send.fail(Unroutable(_nobody_takes(send)))
+            send.fail(Unroutable(nobody_takes(send)))
         else:
             self._shared.on_unheard(envelope.destination, envelope.subject or "")
             self._succeed(send)
@@ -190,26 +165,28 @@ class Outlet:
         try:
             is_heard = await self._shared.is_heard(send.envelope.destination)
         except WireError as error:
-            send.fail(_unconfirmed(send, error))
+            send.fail(unconfirmed(error))
             return
         if is_heard:
             self._succeed(send)
         else:
-            send.fail(Unroutable(_nobody_takes(send)))
+            send.fail(Unroutable(nobody_takes(send)))
 
     def _returned(self, message: Returned) -> None:
         # The whole of a message comes back, and before its confirm. Two that are alike in all share their fate.
         for send in self.open.values():
-            if send.returned is None and _is_alike(send, message):
+            if send.returned is None and is_alike(send, message):
                 send.returned = message.text
                 return
         _log.error("a message came back from %r that is not known here", message.exchange)
 
     def _lost(self, error: WireError) -> None:
         self._channel = None
-        unconfirmed, self.open = self.open, {}
-        for send in unconfirmed.values():
-            send.fail(_unconfirmed(send, error))
+        written, self.open = tuple(self.open.values()), {}
+        fate = fates(written, error)
+        for send, failure in fate.failed:
+            send.fail(failure)
+        self.waiting.extendleft(reversed(fate.again))
         if isinstance(error, ChannelClosed):
             _log.warning("the channel for exchange %r was closed: %s", self.exchange, error)
             self.go_on()
@@ -241,43 +218,3 @@ class Outlet:
 
 def _is_full(connection: Connection | None) -> bool:
     return connection is None or connection.is_full
-
-
-def _is_alike(send: Send, message: Returned) -> bool:
-    if send.key != message.key.encode() or send.envelope.body != message.body:
-        return False
-    if send.properties == message.properties:
-        return True
-    try:
-        # The broker may have written them anew, or changed one.
-        sent, came = decode_properties(send.properties), decode_properties(message.properties)
-    except MalformedTable:
-        return False
-    return (sent.message_id, sent.correlation_id) == (came.message_id, came.correlation_id)
-
-
-def _nobody_takes(send: Send) -> str:
-    envelope = send.envelope
-    match envelope.kind:
-        case Kind.EXCHANGE:
-            return f"no queue takes {envelope.subject or ''!r} from exchange {envelope.destination!r}"
-        case Kind.QUEUE:
-            return f"queue {envelope.destination!r} does not exist"
-        case Kind.REPLY:
-            return f"nobody waits for replies at {envelope.destination!r} any more"
-
-
-def _not_stored(send: Send) -> MessagingError:
-    envelope = send.envelope
-    if send.is_to_one_queue:
-        return SendRefused(f"queue {envelope.destination!r} refused it: it is full, or has no leader at the moment")
-    # One of several queues may have refused, and another taken it.
-    return SendUnknown(f"a queue behind exchange {envelope.destination!r} refused it; others may have it")
-
-
-def _unconfirmed(send: Send, error: WireError) -> MessagingError:
-    if isinstance(error, ChannelClosed) and error.code == _TOO_LARGE and "message size" in error.text:
-        *_, last = (int(word) for word in error.text.replace(",", " ").split() if word.isdecimal())
-        if len(send.envelope.body) > last:
-            return SendRefused(f"the broker takes no message of {len(send.envelope.body):,} bytes: {error.text}")
-    return SendUnknown(f"there was no confirm before the connection was lost: {error}")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from asyncio import Future, Task
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
 from msgkit.clock import Clock
@@ -11,7 +11,8 @@ from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import Closed, MessagingError, SendRefused
 from msgkit_rabbitmq.delays import LONGEST, way
 from msgkit_rabbitmq.mapping import DUE, address, encoded
-from msgkit_rabbitmq.outlet import Outlet, Outlets, Send
+from msgkit_rabbitmq.outcomes import Send
+from msgkit_rabbitmq.outlet import Outlet, Outlets
 from msgkit_rabbitmq.wire import Connection, MalformedTable, Properties, Table
 
 __all__ = ["Publisher"]
@@ -35,8 +36,8 @@ class Publisher:
         self._clock = clock
         self._bind = bind
         self._loop = asyncio.get_running_loop()
-        self._shared = Outlets(broker=broker, is_heard=is_heard, on_unheard=self._warn)
-        self._outlets: OrderedDict[str, Outlet] = OrderedDict()
+        self._shared = Outlets(broker=broker, is_heard=is_heard, on_crowded=self._retire_idle, on_unheard=self._warn)
+        self._outlets: dict[str, Outlet] = {}
         #: Those that were not written, and where they wait.
         self._waiting: dict[Future[Receipt], deque[Send]] = {}
         self._open = 0
@@ -109,17 +110,17 @@ class Publisher:
 
     def _new_outlet(self, exchange: str) -> Outlet:
         if len(self._outlets) >= _MOST_OUTLETS:
-            self._retire_one()
+            self._retire_idle()
         outlet = self._outlets[exchange] = Outlet(exchange, self._shared)
         return outlet
 
-    def _retire_one(self) -> None:
-        for exchange, outlet in self._outlets.items():
+    def _retire_idle(self) -> None:
+        """Close the channels that nothing is sent over at the moment."""
+        for exchange, outlet in tuple(self._outlets.items()):
             if outlet.is_idle and exchange:
                 del self._outlets[exchange]
                 self._closing.add(closing := self._loop.create_task(outlet.close()))
                 closing.add_done_callback(self._closing.discard)
-                return
 
     # -- delayed messages, whose destination must be known where they come due
 

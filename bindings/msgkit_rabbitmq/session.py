@@ -29,6 +29,8 @@ _log = logging.getLogger("msgkit.rabbitmq")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 #: Tries to bring a consumer back before somebody is told that it does not come back.
 _PATIENCE = 5
+#: Connections lost while declaring before that is given up.
+_LOSSES = 3
 
 
 class Session:
@@ -40,6 +42,8 @@ class Session:
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         self._members: list[RabbitConsumer] = []
+        #: Those that lost their channel, and are being brought back.
+        self._absent: list[Guest] = []
         self._tasks: set[Task[None]] = set()
         self._opening: Task[None] | None = None
         self._down: set[str] = set()
@@ -104,12 +108,15 @@ class Session:
 
     async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
         """Bring about a topology, and remember what to bring about again."""
+        losses = 0
         while True:
             connection = await self._up(self._publishing)
             try:
                 return await self.provisioner.provision(connection, topology, mode)
             except WireError as error:
-                if connection.is_open:
+                losses += 1
+                # Who loses the connection each time that he declares this, declares what it does not survive.
+                if connection.is_open or losses == _LOSSES:
                     raise TopologyMismatch(f"the broker refused to declare: {error}") from error
 
     async def subscribe(self, subscription: Subscription, sink: Sink) -> RabbitConsumer:
@@ -215,10 +222,18 @@ class Session:
     # -- for consumers
 
     def bring_back(self, consumer: Guest, reason: str, /) -> None:
-        _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
-        self._spawn(self._bring_back(consumer))
+        if consumer not in self._absent:
+            self._absent.append(consumer)
+            _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
+            self._spawn(self._bring_back(consumer))
 
     async def _bring_back(self, consumer: Guest) -> None:
+        try:
+            await self._try_to_bring_back(consumer)
+        finally:
+            self._absent.remove(consumer)
+
+    async def _try_to_bring_back(self, consumer: Guest) -> None:
         failures = 0
         while consumer in self._members and not consumer.is_attached:
             connection = await self._consuming.up()
