@@ -164,7 +164,13 @@ async def test_a_restart_loses_none(broker: RabbitMQ) -> None:
         await broker.start()
         missing = set(due)
         while missing:
-            number, at = await got.next()
+            try:
+                number, at = await got.next()
+            except TimeoutError:
+                left = {
+                    each["name"]: each for each in await queues(broker, "messages", "consumers") if each["messages"]
+                }
+                pytest.fail(f"{missing} of {jobs.name} are missing; {await app.health()}; there are {left}")
             assert at >= due[number]
             missing.discard(number)
 
