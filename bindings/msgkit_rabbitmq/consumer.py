@@ -12,13 +12,15 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
-from msgkit.errors import DeliveryLost, MessagingError, TopologyMismatch
+from msgkit.envelope import NO_HEADERS, Envelope, Kind
+from msgkit.errors import MessagingError, TopologyMismatch
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
+from msgkit_rabbitmq.copies import Copies
+from msgkit_rabbitmq.gathering import Gathering
 from msgkit_rabbitmq.home import Home
 from msgkit_rabbitmq.mapping import ORIGIN, address
-from msgkit_rabbitmq.taking import Handle, id_of, taken
+from msgkit_rabbitmq.taking import Handle, id_of, taken, taken_back
 from msgkit_rabbitmq.unsettled import Unsettled
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, Delivered, Table, WireError
 
@@ -26,6 +28,8 @@ __all__ = ["RabbitConsumer"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
 _ABSENT = 404
+#: Seconds between two looks at whether more is to come.
+_GLIMPSE = 0.01
 #: Seconds for copies to be confirmed when a consumer is closed.
 _PATIENCE = 5.0
 
@@ -57,7 +61,8 @@ class RabbitConsumer:
         self._changing: asyncio.Task[None] | None = None
         self._handing_over = self._flushing = False
         self._unsettled = Unsettled()
-        self._copies: dict[Future[Receipt], RawDelivery] = {}
+        self._gathering: Gathering | None = None
+        self._copies = Copies(home.publisher)
         self._drained = False
 
     @property
@@ -81,6 +86,7 @@ class RabbitConsumer:
             raise
         channel.on_closed = self._lost
         self._channel, self._scope, self._tag = channel, object(), None
+        self._gathering = Gathering(self._prefetch) if self._queue.ordered else None
         if self._credit > 0 and not self._drained:
             await self._start(channel)
 
@@ -96,7 +102,7 @@ class RabbitConsumer:
         if not isinstance(handle, Handle):
             raise TypeError(f"{delivery!r} is not a delivery of this broker")
         if handle.scope is not self._scope or handle.tag not in self._unsettled:
-            return self._failed(_taken_back(delivery))
+            return self._failed(taken_back(delivery))
         match how:
             case Accept():
                 self._accept(handle, delivery.envelope)
@@ -141,30 +147,14 @@ class RabbitConsumer:
         return self._copied(delivery, handle, copy, {ORIGIN: address(envelope.kind, envelope.destination)})
 
     def _copied(self, delivery: RawDelivery, handle: Handle, copy: Envelope, also: Table) -> "Future[None]":
-        """Send the copy, and accept the original when the broker has it."""
-        settled: Future[None] = self._loop.create_future()
-        sent = self._home.publisher.send(copy, handle.properties, also)
-        self._copies[sent] = delivery
-        sent.add_done_callback(partial(self._copy_ended, settled, delivery, handle))
-        return settled
+        return self._copies.send(delivery, handle, copy, also, partial(self._end, handle, delivery.envelope))
 
-    def _copy_ended(
-        self, settled: "Future[None]", delivery: RawDelivery, handle: Handle, sent: "Future[Receipt]"
-    ) -> None:
-        self._copies.pop(sent, None)
-        error = _taken_back(delivery) if sent.cancelled() else sent.exception()
-        if error is None:
-            if handle.scope is self._scope:
-                # Also when nobody waits for it any more: the copy is there.
-                self._accept(handle, delivery.envelope)
-            else:
-                error = _taken_back(delivery)
-        if settled.done():
-            return
-        if error is None:
-            settled.set_result(None)
-        else:
-            settled.set_exception(error)
+    def _end(self, handle: Handle, envelope: Envelope) -> bool:
+        """Accept a delivery whose copy is stored; tell whether it was not taken back meanwhile."""
+        is_here = handle.scope is self._scope
+        if is_here:
+            self._accept(handle, envelope)
+        return is_here
 
     def _failed(self, error: MessagingError) -> "Future[None]":
         future: Future[None] = self._loop.create_future()
@@ -186,11 +176,9 @@ class RabbitConsumer:
         await self._settled_down()
         if not self._queue.ordered:
             for raw in tuple(self._unsettled.in_hand()):
-                if isinstance(raw.handle, Handle) and raw.handle.is_worn and raw not in self._copies.values():
+                if isinstance(raw.handle, Handle) and raw.handle.is_worn and raw not in self._copies:
                     self._renewed(raw, raw.handle).add_done_callback(_look_at)
-        if self._copies:
-            await asyncio.wait(tuple(self._copies), timeout=_PATIENCE)
-            self._abandon_copies()
+        await self._copies.finish(_PATIENCE)
         self._flush()
         channel = self._let_go()
         self._home.leave(self)
@@ -247,9 +235,32 @@ class RabbitConsumer:
 
     def _delivered(self, message: Delivered) -> None:
         self._unsettled.came(message.tag)
-        self._inbox.append(message)
         self._quota -= not self._steady
-        self._look_into_inbox()
+        if self._gathering is None:
+            self._inbox.append(message)
+            self._look_into_inbox()
+        elif self._gathering.add(message):
+            self._gathered(self._gathering)
+        elif self._channel is not None and len(self._gathering.messages) == 1:
+            self._home.spawn(self._watch(self._gathering, self._channel))
+
+    async def _watch(self, gathering: Gathering, channel: Channel) -> None:
+        """Look whether all that came back is here."""
+        while gathering is self._gathering:
+            try:
+                state = await channel.declare_queue(self.queue_name, passive=True)
+            except WireError:
+                return
+            if state.messages == 0:
+                self._gathered(gathering)
+            else:
+                await asyncio.sleep(_GLIMPSE)
+
+    def _gathered(self, gathering: Gathering) -> None:
+        if gathering is self._gathering:
+            self._gathering = None
+            self._inbox.extend(gathering.in_order())
+            self._look_into_inbox()
 
     def _look_into_inbox(self) -> None:
         if self._inbox and not self._handing_over:
@@ -291,27 +302,25 @@ class RabbitConsumer:
     def _lost(self, error: WireError) -> None:
         scope = self._scope
         self._let_go()
-        self._abandon_copies()
+        self._copies.abandon()
         self._sink.lost(scope)
         if isinstance(error, ChannelClosed):
             self._home.bring_back(self, str(error))
-
-    def _abandon_copies(self) -> None:
-        for sent in tuple(self._copies):
-            if self._home.publisher.abandon(sent):
-                sent.cancel()
 
     def _cancelled(self, channel: Channel) -> None:
         if channel is self._channel:
             self._lost(ChannelClosed(0, "the queue was deleted, or its node went away"))
             # What is in hand of it goes back.
-            self._home.dispose(channel)
+            self._home.spawn(channel.close())
 
     def _let_go(self) -> Channel | None:
         """Forget the channel and what came over it: the broker gives it to somebody again."""
         returns = self._home.returns
         for raw in self._unsettled.in_hand():
             returns.note(self.queue_name, raw.envelope.message_id)
+        if self._gathering is not None:
+            self._inbox.extend(self._gathering.messages)
+            self._gathering = None
         for message in self._inbox:
             returns.note(self.queue_name, id_of(message))
         channel, self._channel, self._tag, self._scope = self._channel, None, None, object()
@@ -325,7 +334,3 @@ def _look_at(settled: "Future[None]") -> None:
     """See an error, if there is one: then the message goes back as it is."""
     if not settled.cancelled():
         settled.exception()
-
-
-def _taken_back(delivery: RawDelivery) -> DeliveryLost:
-    return DeliveryLost(f"message {delivery.envelope.message_id} was taken back by the broker")

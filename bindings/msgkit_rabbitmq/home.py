@@ -1,10 +1,11 @@
 """The session, as a consumer sees it; and a consumer, as it is seen there."""
 
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from msgkit_rabbitmq.publisher import Publisher
 from msgkit_rabbitmq.returns import Returns
-from msgkit_rabbitmq.wire import Channel, Connection
+from msgkit_rabbitmq.wire import Connection
 
 __all__ = ["Guest", "Home"]
 
@@ -33,7 +34,7 @@ class Home(Protocol):
     def bring_back(self, consumer: Guest, reason: str, /) -> None:
         """Attach a consumer again that lost its channel while the connection lives."""
 
-    def dispose(self, channel: Channel, /) -> None:
-        """Close a channel in the background."""
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
+        """Do something in the background, that ends with the client at the latest."""
 
     def leave(self, consumer: Guest, /) -> None: ...

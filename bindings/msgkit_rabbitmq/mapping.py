@@ -23,7 +23,7 @@ from msgkit_rabbitmq.wire import (
     encode_properties,
 )
 
-__all__ = ["DUE", "LEVEL", "ORIGIN", "REPLIES", "Taken", "address", "encoded", "understood"]
+__all__ = ["DUE", "LEVEL", "ORIGIN", "REPLIES", "Taken", "address", "encoded", "sent_at", "understood"]
 
 #: Where replies go without a queue.
 REPLIES = "amq.rabbitmq.reply-to"
@@ -182,6 +182,15 @@ def understood(message: Delivered, queue: str) -> Taken:
         priority=properties.priority,
     )
     return Taken(envelope, properties, _count(table, "x-delivery-count"))
+
+
+def sent_at(message: Delivered) -> float | None:
+    """Return when one of ours was sent."""
+    try:
+        headers = decode_properties(message.properties).headers
+    except MalformedTable:
+        return None
+    return None if headers is None else _float(headers.get(_SENT))
 
 
 def _addressed(message: Delivered, queue: str, table: Table) -> tuple[Kind, str]:

@@ -225,7 +225,7 @@ class Session:
         if consumer not in self._absent:
             self._absent.append(consumer)
             _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
-            self._spawn(self._bring_back(consumer))
+            self.spawn(self._bring_back(consumer))
 
     async def _bring_back(self, consumer: Guest) -> None:
         try:
@@ -263,10 +263,7 @@ class Session:
     def leave(self, consumer: Guest, /) -> None:
         self._members = [member for member in self._members if member is not consumer]
 
-    def dispose(self, channel: Channel, /) -> None:
-        self._spawn(channel.close())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

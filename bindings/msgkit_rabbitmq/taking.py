@@ -1,12 +1,13 @@
 """Messages as deliveries: what the core is handed, and what is kept of where it came from."""
 
 from msgkit.envelope import Envelope, Kind, new_id
+from msgkit.errors import DeliveryLost
 from msgkit.spi import RawDelivery
 from msgkit_rabbitmq.mapping import Taken, understood
 from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import Delivered, MalformedTable, Properties, decode_properties
 
-__all__ = ["Handle", "id_of", "taken"]
+__all__ = ["Handle", "id_of", "taken", "taken_back"]
 
 _WORN = 4
 
@@ -51,3 +52,7 @@ def id_of(message: Delivered) -> str:
         return decode_properties(message.properties).message_id or ""
     except MalformedTable:
         return ""
+
+
+def taken_back(delivery: RawDelivery) -> DeliveryLost:
+    return DeliveryLost(f"message {delivery.envelope.message_id} was taken back by the broker")
