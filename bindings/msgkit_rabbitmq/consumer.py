@@ -30,6 +30,7 @@ _log = logging.getLogger("msgkit.rabbitmq")
 _ABSENT = 404
 #: Seconds between two looks at whether more is to come.
 _GLIMPSE = 0.01
+_SURE = 2
 #: Seconds for copies to be confirmed when a consumer is closed.
 _PATIENCE = 5.0
 
@@ -245,16 +246,20 @@ class RabbitConsumer:
             self._home.spawn(self._watch(self._gathering, self._channel))
 
     async def _watch(self, gathering: Gathering, channel: Channel) -> None:
-        """Look whether all that came back is here."""
-        while gathering is self._gathering:
+        """Look whether all that came back is here.
+
+        The channel answers before it passes on what it was given meanwhile: so it is asked twice.
+        """
+        empty = 0
+        while gathering is self._gathering and empty < _SURE:
             try:
                 state = await channel.declare_queue(self.queue_name, passive=True)
             except WireError:
                 return
-            if state.messages == 0:
-                self._gathered(gathering)
-            else:
+            empty = empty + 1 if state.messages == 0 else 0
+            if not empty:
                 await asyncio.sleep(_GLIMPSE)
+        self._gathered(gathering)
 
     def _gathered(self, gathering: Gathering) -> None:
         if gathering is self._gathering:

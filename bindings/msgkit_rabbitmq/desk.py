@@ -1,5 +1,6 @@
 """Declaring and looking, over a channel that is opened again after each answer that closed it."""
 
+import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -7,13 +8,18 @@ from typing import TypeVar
 
 from msgkit.errors import TopologyMismatch
 from msgkit_rabbitmq.delays import READY, Bound, Made, infrastructure
-from msgkit_rabbitmq.layout import ExchangeForm, QueueForm, RouteForm
+from msgkit_rabbitmq.layout import LIMIT, ExchangeForm, QueueForm, RouteForm
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, Table
 
 __all__ = ["ABSENT", "Desk", "desk", "difference"]
 
 T = TypeVar("T")
 
+_log = logging.getLogger("msgkit.rabbitmq")
+_LIMITED = (
+    "queue %r was declared without a delivery limit, and this RabbitMQ takes away what went back to it 20 times; "
+    "say otherwise: rabbitmqctl set_policy --apply-to queues NAME '^%s$' '{\"delivery-limit\": -1}'"
+)
 #: The code of an answer that says that something is not there.
 ABSENT = 404
 _DENIED = 403
@@ -104,7 +110,15 @@ class Desk:
         )
 
     async def _queue(self, form: QueueForm) -> None:
-        await self._ask(lambda channel: channel.declare_queue(form.name, arguments=form.arguments))
+        try:
+            await self._ask(lambda channel: channel.declare_queue(form.name, arguments=form.arguments))
+        except ChannelClosed as error:
+            if f"'{LIMIT}'" not in error.text:
+                raise
+            # It was declared on RabbitMQ 3, where there was nothing to say, and cannot be changed.
+            older = {name: value for name, value in form.arguments.items() if name != LIMIT}
+            await self._ask(lambda channel: channel.declare_queue(form.name, arguments=older))
+            _log.warning(_LIMITED, form.name, form.name)
 
     async def bind(self, route: RouteForm) -> None:
         """Have messages go that way.

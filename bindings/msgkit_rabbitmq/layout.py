@@ -12,6 +12,7 @@ from msgkit_rabbitmq.options import RabbitExchange, RabbitQueue, check_broker_na
 from msgkit_rabbitmq.wire import Table
 
 __all__ = [
+    "LIMIT",
     "SURVIVES",
     "ExchangeForm",
     "QueueForm",
@@ -24,6 +25,8 @@ __all__ = [
 
 OptionT = TypeVar("OptionT", bound=Option)
 
+#: After how many deliveries a broker takes a message away.
+LIMIT = "x-delivery-limit"
 #: Seconds for which an anonymous queue outlives its last consumer.
 SURVIVES = 60
 _LIMITED: Version = (4, 0)
@@ -113,7 +116,7 @@ def queue_form(spec: QueueSpec, version: Version) -> QueueForm:
         arguments["x-expires"] = SURVIVES * 1000
     if kind == "quorum" and version >= _LIMITED:
         # Else it takes a message away behind our back that went back twenty times.
-        arguments["x-delivery-limit"] = -1
+        arguments[LIMIT] = -1
     return QueueForm(spec.name, {**arguments, **option.declared()}, owned=option.declare)
 
 

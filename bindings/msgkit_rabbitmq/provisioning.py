@@ -57,13 +57,23 @@ class Provisioner:
         """
         async with desk(connection) as asked:
             gone = [name for name in self._anonymous if not await asked.has(self._queues[name])]
-            for exchange in self._exchanges.values():
-                await asked.declare(exchange)
-            for queue in self._queues.values():
-                await asked.declare(queue)
-                for route in self._routes[queue.name]:
-                    await asked.bind(route)
+            wrong: list[TopologyMismatch] = []
+            forms: list[ExchangeForm | QueueForm] = [*self._exchanges.values(), *self._queues.values()]
+            for form in forms:
+                # What one of them has become keeps nobody from the others.
+                try:
+                    await self._declare_again(asked, form)
+                except TopologyMismatch as error:
+                    wrong.append(error)
+        if wrong:
+            raise TopologyMismatch("; ".join(map(str, wrong))) from wrong[0]
         return gone
+
+    async def _declare_again(self, asked: Desk, form: ExchangeForm | QueueForm) -> None:
+        await asked.declare(form)
+        if isinstance(form, QueueForm):
+            for route in self._routes[form.name]:
+                await asked.bind(route)
 
     async def bind_due(self, connection: Connection, kind: Kind, destination: str) -> None:
         """Have delayed messages find a destination when they are due.

@@ -9,7 +9,7 @@ from random import uniform
 from typing import Any
 
 from msgkit.envelope import Envelope, Kind
-from msgkit.errors import BrokerUnavailable, Closed, MessagingError, TopologyMismatch, Unroutable
+from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, MessagingError, TopologyMismatch, Unroutable
 from msgkit.spi import BindingOptions, Down, Event, Fatal, Gap, Plan, ProvisionMode, Sink, Subscription, Topology, Up
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import Version, version_of
@@ -147,9 +147,9 @@ class Session:
                 self._on_reply = on_reply
                 try:
                     await self._listen_for_replies(connection)
-                except WireError:
+                except WireError as error:
                     if connection.is_open:
-                        raise
+                        raise ConfigurationError(f"RabbitMQ lets nobody answer us: {error}") from error
 
     async def _listen_for_replies(self, connection: Connection) -> None:
         if self._on_reply is not None:
@@ -247,6 +247,8 @@ class Session:
                 await self._declare_again()
             else:
                 _log.info("queue %r is consumed again", consumer.queue_name)
+                if failures >= _PATIENCE:
+                    self._tell(Up())
 
     def _give_alarm(self, consumer: Guest, error: Exception) -> None:
         _log.error("queue %r cannot be consumed: %s", consumer.queue_name, error)

@@ -48,7 +48,7 @@ class Client(ABC):
         try:
             await self.connect()
         except Exception as error:
-            error.add_note(f"what the broker says:\n{(await self.broker.logs())[-_MUCH:]}")
+            error.add_note(f"what the broker says:\n{(await self.broker.log())[-_MUCH:]}")
             raise
         return self
 

@@ -53,7 +53,7 @@ class Place:
     @property
     def waiting(self) -> int:
         """How many messages wait, in all queues together."""
-        return sum(depth.ready + depth.delayed for depth in self.broker.depths().values())
+        return sum(depth.ready + (depth.delayed or 0) for depth in self.broker.depths().values())
 
     @property
     def is_untouched(self) -> bool:

@@ -1,0 +1,93 @@
+"""What once went wrong: refusals, hang-ups and limits that the broker answers by closing a channel."""
+
+import asyncio
+import logging
+
+import pytest
+
+from msgkit import Application, Exchange, MessageTemplate, Settings
+from msgkit.envelope import Kind, new_id
+from msgkit.errors import MessagingError, SendRefused, Unroutable
+from msgkit.spi import ExchangeSpec, Fatal, QueueSpec
+from msgkit.testing.brokers import RabbitMQ
+from tests.rabbitmq.test_refusals import user_with
+from tests.rabbitmq.trouble import MOST_BYTES, Bench, message, plain, settings
+
+pytestmark = pytest.mark.broker
+
+
+async def test_who_may_not_send_to_one_exchange_still_sends_to_others(broker: RabbitMQ) -> None:
+    """outlet._unconfirmed: 403 "access to exchange" with no confirm on that channel ever is a refusal."""
+    name = new_id()
+    forbidden, allowed = Exchange(f"{name}.forbidden", str), Exchange(f"{name}.allowed", str)
+    both = [forbidden.queue(f"{name}.a", "#"), allowed.queue(f"{name}.b", "#")]
+    async with Application(topology=both, settings=settings(broker)):
+        pass
+    url = await user_with(broker, "", r".*\.allowed", ".*")
+    async with MessageTemplate(Settings(url=url, topology="assume")) as template, asyncio.timeout(20):
+        async with template.pipeline() as pipeline:
+            good = [await pipeline.send(allowed, "good") for _ in range(50)]
+            bad = asyncio.ensure_future(template.send(forbidden, "bad"))
+            good += [await pipeline.send(allowed, "good") for _ in range(50)]
+            with pytest.raises(SendRefused, match=rf"exchange '{name}\.forbidden'.*refused"):
+                await bad
+        assert all(each.result() for each in good)
+
+
+async def test_who_may_not_read_is_told_of_which_queue(broker: RabbitMQ, caplog: pytest.LogCaptureFixture) -> None:
+    """consumer._start hides the 403 of basic.consume at debug, and bring_back turns for ever."""
+    queue = QueueSpec(name=new_id())
+    async with Bench.open(broker.url) as bench:
+        await bench.declare(queue)
+    url = await user_with(broker, ".*", ".*", "")
+    caplog.set_level(logging.INFO)
+    async with asyncio.timeout(10), Bench.open(url) as bench:
+        await bench.consume(queue)
+        event = await bench.events.get()
+        assert isinstance(event, Fatal)
+        assert queue.name in event.reason
+        assert "refused" in event.reason
+    assert len([each for each in caplog.messages if "is not consumed any more" in each]) < 20
+
+
+async def test_whoever_sends_behind_a_message_that_is_too_large_is_unharmed(broker: RabbitMQ) -> None:
+    """The broker does nothing of what comes behind it on its channel: it can be sent again."""
+    name = new_id()
+    async with Bench.open(broker.url) as bench:
+        await bench.declare(QueueSpec(name=name))
+        large = bench.binding.send(message(b"x" * (MOST_BYTES + 1), name))
+        behind = [bench.binding.send(message("good", name)) for _ in range(20)]
+        async with asyncio.timeout(20):
+            with pytest.raises(SendRefused, match="takes no message of 262,145 bytes"):
+                await large
+            await asyncio.gather(*behind)
+
+
+async def test_a_topology_that_the_broker_hangs_up_on_is_given_up(broker: RabbitMQ) -> None:
+    """session.provision tries for ever. RabbitMQ 4.0 hangs up when the text of its own error overflows."""
+    if broker.version.startswith("3."):
+        return
+    async with Bench.open(broker.url, wait=2) as bench, asyncio.timeout(10):
+        with pytest.raises(MessagingError, match="541"):
+            await bench.declare(QueueSpec(name="ü" * 127))
+
+
+async def test_a_send_alone_on_its_way_to_an_exchange_that_was_deleted_is_refused(broker: RabbitMQ) -> None:
+    """Of those on a channel that the broker closed for want of the exchange, the last one is not stored for sure."""
+    name = new_id()
+    async with Bench.open(broker.url) as bench, plain(broker) as channel:
+        await bench.declare(ExchangeSpec(name=name))
+        await bench.send("x", name, kind=Kind.EXCHANGE)
+        await channel.exchange_delete(name)
+        with pytest.raises(Unroutable, match="does not exist"):
+            await bench.send("lost", name, kind=Kind.EXCHANGE)
+
+
+async def test_more_exchanges_at_once_than_there_are_channels_are_all_sent_to(broker: RabbitMQ) -> None:
+    """outlet._make_ready takes "all channels are in use" for a lost connection, and tries again without a pause."""
+    name = new_id()
+    async with Bench.open(broker.url) as bench, asyncio.timeout(60):
+        await bench.declare(*(ExchangeSpec(name=f"{name}.{number}") for number in range(2100)))
+        sent = [bench.binding.send(message("x", f"{name}.{number}", kind=Kind.EXCHANGE)) for number in range(2100)]
+        async with asyncio.timeout(15):
+            assert len(await asyncio.gather(*sent)) == len(sent)
