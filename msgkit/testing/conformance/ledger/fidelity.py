@@ -110,8 +110,9 @@ def _expected(case: Case, history: History, *, follows: bool) -> tuple[int, floa
     if not rejected:
         return 0, free * (1 + forks * len(history.conditions.faults))
     kept = rejected - _returned(case)
-    # What came back may have expired before anybody was given it.
-    least = kept if case.sent.expires is None else rejected - exposed
+    # What came back may have expired before anybody was given it; or was accepted, as itself or as a fork.
+    may_differ = case.sent.expires is not None or (forks and case.accepted)
+    least = rejected - exposed if may_differ else kept
     return least, kept + forks * exposed
 
 
