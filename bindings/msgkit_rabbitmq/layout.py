@@ -8,6 +8,7 @@ from msgkit.errors import ConfigurationError, UnsupportedCapability
 from msgkit.spi import ExchangeSpec, QueueSpec, RouteSpec, Topology
 from msgkit.values import Option
 from msgkit_rabbitmq.capabilities import Version
+from msgkit_rabbitmq.mapping import header_name
 from msgkit_rabbitmq.options import RabbitExchange, RabbitQueue, check_broker_name
 from msgkit_rabbitmq.wire import Table
 
@@ -153,9 +154,9 @@ def _key(route: RouteSpec) -> str:
 def _wanted(route: RouteSpec) -> Table:
     if route.kind != "headers":
         return {}
-    every = "all-with-x" if any(name.startswith("x-") for name in route.headers) else "all"
-    texts = {name: _as_sent(value) for name, value in route.headers.items()}
-    return {"x-match": every, **texts}
+    wanted = {header_name(name): _as_sent(value) for name, value in route.headers.items()}
+    every = "all-with-x" if any(name.startswith("x-") for name in wanted) else "all"
+    return {"x-match": every, **wanted}
 
 
 def _as_sent(value: object) -> object:

@@ -23,7 +23,7 @@ from msgkit_rabbitmq.wire import (
     encode_properties,
 )
 
-__all__ = ["DUE", "LEVEL", "ORIGIN", "REPLIES", "Taken", "address", "encoded", "sent_at", "understood"]
+__all__ = ["DUE", "LEVEL", "ORIGIN", "REPLIES", "Taken", "address", "encoded", "header_name", "sent_at", "understood"]
 
 #: Where replies go without a queue.
 REPLIES = "amq.rabbitmq.reply-to"
@@ -42,6 +42,8 @@ _LONG = "msgkit-long-"
 _OF_THE_USER = "msgkit-user-"
 #: By these a sender has copies made, and they must be lists.
 _COPIES = frozenset({"CC", "BCC"})
+#: By this a route says how it asks for headers.
+_MATCH = "x-match"
 _OURS = frozenset({_KEY, _SUBJECT, _ATTEMPT, _EXPIRES, _SENT, _TIMES, DUE, ORIGIN})
 _PLAIN = (str, bool, int, float, bytes, datetime)
 _COUNTS = ("x-delivery-count", "x-acquired-count")
@@ -118,11 +120,16 @@ def _headers_of(envelope: Envelope, origin: Properties | None) -> dict[str, obje
     return table
 
 
+def header_name(name: str) -> str:
+    """Return what a header of ours is called on the way, which is what a route has to ask for."""
+    return _OF_THE_USER + name if _is_taken(name) else name
+
+
 def _of_the_user(headers: Headers) -> dict[str, object]:
     table: dict[str, object] = {}
     times: list[str] = []
     for name, value in headers.items():
-        said = _OF_THE_USER + name if _is_taken(name) else name
+        said = header_name(name)
         if isinstance(value, datetime):
             times.append(said)
             table[said] = value.isoformat()
@@ -139,7 +146,8 @@ def _unspoken(headers: Headers, origin: Properties) -> dict[str, object]:
         name: value
         for name, value in (origin.headers or {}).items()
         if not isinstance(value, _PLAIN)
-        and not _is_of_the_way(name)
+        # Whom the sender had a copy made for has it.
+        and not (_is_of_the_way(name) or name in _COPIES)
         and (value is None or headers.get(name) == _as_text(value))
     }
 
@@ -204,20 +212,29 @@ def _addressed(message: Delivered, queue: str, table: Table) -> tuple[Kind, str]
 
 def _headers_in(table: Table, properties: Properties) -> Headers:
     times = table.get(_TIMES)
-    texts = set(cast("list[object]", times)) if isinstance(times, list) else set[object]()
+    texts = {each for each in cast("list[object]", times) if isinstance(each, str)} if isinstance(times, list) else ()
     headers: dict[str, HeaderValue] = {}
     for name, value in table.items():
         if value is None or _is_of_the_way(name):
             continue
         said = name.removeprefix(_OF_THE_USER)
         if name in texts and isinstance(value, str):
-            headers[said] = datetime.fromisoformat(value)
+            headers[said] = _time(value)
         else:
             headers[said] = value if isinstance(value, _PLAIN) else _as_text(value)
     encoding = properties.content_encoding
     if encoding is not None and encoding.lower() not in _UTF8:
         headers[_ENCODING] = encoding
     return headers
+
+
+def _time(text: str) -> datetime | str:
+    """Return the time that a text is; the text, when somebody else wrote what is none."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if time.tzinfo is None else time
 
 
 def _is_of_the_way(name: str) -> bool:
@@ -229,7 +246,7 @@ def _is_of_the_way(name: str) -> bool:
 
 def _is_taken(name: str) -> bool:
     """Would a header of that name mean something else than its sender meant?"""
-    return _is_of_the_way(name) or name in _COPIES or name.startswith(_OF_THE_USER)
+    return _is_of_the_way(name) or name in _COPIES or name == _MATCH or name.startswith(_OF_THE_USER)
 
 
 def _as_text(value: object) -> str:
