@@ -92,6 +92,12 @@ def test_an_empty_subject_is_not_none(kind: Kind, subject: str | None) -> None:
     assert again(Envelope(b"", "jobs", kind, "m", subject=subject)).subject == subject
 
 
+@pytest.mark.parametrize("field", ["key", "type", "content_type", "correlation_id", "reply_to"])
+def test_an_empty_text_is_not_none(field: str) -> None:
+    envelope = changed(ORDER, field, "")
+    assert again(envelope) == envelope
+
+
 @pytest.mark.parametrize("text", ["x" * 255, "x" * 256, "ü" * 127, "ü" * 128, "x" * 1024, "ü" * 1024])
 @pytest.mark.parametrize("field", ["message_id", "correlation_id", "reply_to", "type", "content_type"])
 def test_ids_and_types_may_be_longer_than_a_property(field: str, text: str) -> None:
@@ -328,6 +334,7 @@ DIED: dict[str, object] = {
     "x-death": [{"queue": "jobs", "count": 1, "exchange": "", "routing-keys": ["jobs"]}],
     "x-first-death-queue": "jobs",
     "x-last-death-reason": "expired",
+    "x-last-death-exchange": None,
     "x-delivery-count": 2,
 }
 
