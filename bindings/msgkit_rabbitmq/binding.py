@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import Closed, TopologyMismatch
+from msgkit.errors import BrokerUnavailable, Closed, TopologyMismatch
 from msgkit.spi import (
     Binding,
     BindingOptions,
@@ -25,7 +25,7 @@ from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import capabilities
 from msgkit_rabbitmq.lending import lend
 from msgkit_rabbitmq.session import Session
-from msgkit_rabbitmq.wire import Channel, ChannelClosed
+from msgkit_rabbitmq.wire import Channel, ChannelClosed, WireError
 
 __all__ = ["RabbitMQBinding"]
 
@@ -89,10 +89,13 @@ class RabbitMQBinding(Binding):
         return self._connected
 
     async def _ask(self, queue: QueueSpec, question: Callable[[Channel], Awaitable[T]]) -> T:
-        channel = await self._session.channel()
         try:
-            return await question(channel)
+            channel = await self._session.channel()
+            try:
+                return await question(channel)
+            finally:
+                await channel.close()
         except ChannelClosed as error:
             raise TopologyMismatch(f"queue {queue.name!r}: {error.text}") from error
-        finally:
-            await channel.close()
+        except WireError as error:
+            raise BrokerUnavailable(f"RabbitMQ could not be asked of queue {queue.name!r}: {error}") from error

@@ -22,12 +22,14 @@ from msgkit_rabbitmq.home import Home
 from msgkit_rabbitmq.mapping import ORIGIN, address
 from msgkit_rabbitmq.taking import Handle, id_of, taken, taken_back
 from msgkit_rabbitmq.unsettled import Unsettled
-from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, Delivered, Table, WireError
+from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, ConnectionLost, Delivered, Table, WireError
 
 __all__ = ["RabbitConsumer"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
 _ABSENT = 404
+#: The most that AMQP lets be asked for.
+_MOST = 65_535
 #: Seconds between two looks at whether more is to come.
 _GLIMPSE = 0.01
 _SURE = 2
@@ -46,7 +48,7 @@ class RabbitConsumer:
         self._sink = sink
         self._queue = subscription.queue
         self._most_bytes = subscription.max_bytes
-        self._prefetch = subscription.max_in_flight
+        self._prefetch = min(subscription.max_in_flight, _MOST)
         # A single active consumer that stops consuming hands its queue over, with messages in hand.
         self._steady = subscription.steady or bool(subscription.queue.ordered)
         self._loop = asyncio.get_running_loop()
@@ -65,6 +67,8 @@ class RabbitConsumer:
         self._gathering: Gathering | None = None
         self._copies = Copies(home.publisher)
         self._drained = False
+        #: Why the last channel was lost.
+        self._trouble = ""
 
     @property
     def queue_name(self) -> str:
@@ -78,6 +82,21 @@ class RabbitConsumer:
         self._sink.event(event)
 
     async def attach(self, connection: Connection, /) -> None:
+        channel = await self._looked_for(connection)
+        if self._channel is not None:
+            channel.leave()
+            return
+        channel.on_closed = self._lost
+        self._channel, self._scope, self._tag = channel, object(), None
+        self._gathering = Gathering(self._prefetch) if self._queue.ordered else None
+        if self._credit > 0 and not self._drained:
+            self._change(self._start(channel))
+            await self._settled_down()
+            if channel is not self._channel:
+                raise ConnectionLost(f"queue {self.queue_name!r} was lost as it began to be consumed: {self._trouble}")
+
+    async def _looked_for(self, connection: Connection) -> Channel:
+        """Return a channel, when the queue is there."""
         channel = await connection.channel()
         try:
             await channel.declare_queue(self.queue_name, passive=True)
@@ -85,11 +104,12 @@ class RabbitConsumer:
             if error.code == _ABSENT:
                 raise TopologyMismatch(f"queue {self.queue_name!r} does not exist") from error
             raise
-        channel.on_closed = self._lost
-        self._channel, self._scope, self._tag = channel, object(), None
-        self._gathering = Gathering(self._prefetch) if self._queue.ordered else None
-        if self._credit > 0 and not self._drained:
-            await self._start(channel)
+        except BaseException:
+            channel.leave()
+            raise
+        if not channel.is_open:
+            raise ConnectionLost("the channel was lost before it was used")
+        return channel
 
     # -- for the core
 
@@ -139,6 +159,7 @@ class RabbitConsumer:
         self._unsettled.went_back(handle.tag)
         self._home.returns.note(self.queue_name, delivery.envelope.message_id)
         channel.nack(handle.tag)
+        self._look_into_inbox()
         return None
 
     def _renewed(self, delivery: RawDelivery, handle: Handle) -> "Future[None]":
@@ -211,18 +232,20 @@ class RabbitConsumer:
     def _changed(self, task: "asyncio.Task[None]") -> None:
         self._changing = None
         error = None if task.cancelled() else task.exception()
-        # A channel that is lost has told so, and is brought back by others.
-        if error is not None and not isinstance(error, WireError):
+        if error is None:
+            self._balance()
+        elif not isinstance(error, WireError):
+            # A channel that is lost has told so, and is brought back by others. This is something else.
             _log.error("queue %r cannot be consumed", self.queue_name, exc_info=error)
-        self._balance()
 
     async def _start(self, channel: Channel) -> None:
         self._tags += 1
         tag = f"msgkit-{self._tags}"
-        self._quota = self._prefetch if self._steady else self._credit
+        self._quota = self._prefetch if self._steady else min(self._credit, _MOST)
         await channel.qos(self._quota)
         self._tag = tag
-        await channel.consume(self.queue_name, tag, self._delivered, partial(self._cancelled, channel))
+        take, end = partial(self._delivered, channel), partial(self._cancelled, channel)
+        await channel.consume(self.queue_name, tag, take, end)
 
     async def _stop(self, channel: Channel, tag: str) -> None:
         try:
@@ -234,7 +257,10 @@ class RabbitConsumer:
 
     # -- what comes
 
-    def _delivered(self, message: Delivered) -> None:
+    def _delivered(self, channel: Channel, message: Delivered) -> None:
+        if channel is not self._channel:
+            # It goes back when that channel is closed.
+            return
         self._unsettled.came(message.tag)
         self._quota -= not self._steady
         if self._gathering is None:
@@ -242,8 +268,8 @@ class RabbitConsumer:
             self._look_into_inbox()
         elif self._gathering.add(message):
             self._gathered(self._gathering)
-        elif self._channel is not None and len(self._gathering.messages) == 1:
-            self._home.spawn(self._watch(self._gathering, self._channel))
+        elif len(self._gathering.messages) == 1:
+            self._home.spawn(self._watch(self._gathering, channel))
 
     async def _watch(self, gathering: Gathering, channel: Channel) -> None:
         """Look whether all that came back is here.
@@ -305,7 +331,7 @@ class RabbitConsumer:
     # -- what goes
 
     def _lost(self, error: WireError) -> None:
-        scope = self._scope
+        scope, self._trouble = self._scope, str(error)
         self._let_go()
         self._copies.abandon()
         self._sink.lost(scope)

@@ -104,8 +104,10 @@ class Link:
         while True:
             try:
                 connection = await self._connect()
-            except (WireError, MessagingError) as error:
+            except Exception as error:  # noqa: BLE001 -- whatever it is, nobody else would try again
                 failures += 1
+                if not isinstance(error, (WireError, MessagingError)):
+                    _log.exception("the connection for %s could not be made ready", self._purpose)
                 self._note(error, failures)
                 await asyncio.sleep(self._pause(failures, is_final=isinstance(error, ConfigurationError)))
                 continue

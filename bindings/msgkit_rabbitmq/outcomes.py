@@ -9,7 +9,7 @@ from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
 from msgkit_rabbitmq.wire import ChannelClosed, MalformedTable, Returned, Table, WireError, decode_properties
 
-__all__ = ["Fate", "Send", "fates", "is_alike", "nobody_takes", "not_stored", "refusal", "unconfirmed"]
+__all__ = ["Fate", "Send", "fates", "is_alike", "is_equal", "nobody_takes", "not_stored", "refusal", "unconfirmed"]
 
 _DENIED, _ABSENT, _TOO_LARGE = 403, 404, 406
 _LIMIT = re.compile(r"message size \d+ .* max size (?P<most>\d+)")
@@ -32,22 +32,34 @@ class Send:
     def is_to_one_queue(self) -> bool:
         return self.envelope.kind is not Kind.EXCHANGE
 
+    @property
+    def is_delayed(self) -> bool:
+        """Does it go to where it waits first?"""
+        return bool(self.exchange) and self.exchange != self.envelope.destination
+
     def fail(self, error: MessagingError) -> None:
         if not self.future.done():
             self.future.set_exception(error)
 
 
+def is_equal(send: Send, message: Returned) -> bool:
+    """Is it the message that came back, byte by byte?"""
+    return _is_at(send, message) and send.properties == message.properties
+
+
 def is_alike(send: Send, message: Returned) -> bool:
-    if send.key != message.key.encode() or send.envelope.body != message.body:
+    """Is it the message that came back, but for how its properties are written, and where answers go?"""
+    if not _is_at(send, message):
         return False
-    if send.properties == message.properties:
-        return True
     try:
-        # The broker may have written them anew, or changed one.
         sent, came = decode_properties(send.properties), decode_properties(message.properties)
     except MalformedTable:
         return False
-    return (sent.message_id, sent.correlation_id) == (came.message_id, came.correlation_id)
+    return sent._replace(reply_to=None) == came._replace(reply_to=None)
+
+
+def _is_at(send: Send, message: Returned) -> bool:
+    return send.key == message.key.encode() and send.envelope.body == message.body
 
 
 def nobody_takes(send: Send) -> str:

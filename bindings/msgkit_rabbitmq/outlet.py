@@ -4,19 +4,23 @@ import asyncio
 import logging
 from asyncio import Task
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from msgkit.envelope import Kind, Receipt
-from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
+from msgkit.errors import SendRefused, SendUnknown, Unroutable
 from msgkit_rabbitmq.mapping import REPLIES
-from msgkit_rabbitmq.outcomes import Send, fates, is_alike, nobody_takes, not_stored, refusal, unconfirmed
-from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, MalformedTable, Returned, WireError
+from msgkit_rabbitmq.outcomes import Send, fates, is_alike, is_equal, nobody_takes, not_stored, refusal, unconfirmed
+from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, ConnectionLost, MalformedTable, Returned, WireError
 
 __all__ = ["Outlet", "Outlets"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
 _PAUSE = 0.2
+_NO_LEVEL = (
+    "nothing waits at {!r} any more: delete exchange 'msgkit.delay', and an application with topology=create makes "
+    "all levels again"
+)
 
 
 async def _nobody_knows(_address: str) -> bool:
@@ -36,6 +40,8 @@ class Outlets:
     is_heard: Callable[[str], Awaitable[bool]] = _nobody_knows
     #: Hears that there is no channel to spare.
     on_crowded: Callable[[], None] = lambda: None
+    #: Hears of a message that waits again, and where.
+    on_waiting: Callable[[Send, deque[Send]], None] = lambda _send, _waiting: None
     #: Hears of a message that no queue takes.
     on_unheard: Callable[[str, str], None] = lambda _exchange, _subject: None
 
@@ -49,7 +55,8 @@ class Outlet:
         self._shared = shared
         self._channel: Channel | None = None
         self._opening: Task[None] | None = None
-        self._finding: set[Task[None]] = set()
+        #: Answers of which it is looked whether anybody heard them.
+        self._finding: dict[Send, Task[None]] = {}
         self.waiting: deque[Send] = deque()
         #: Written and not confirmed, by number.
         self.open: dict[int, Send] = {}
@@ -112,11 +119,13 @@ class Outlet:
 
     async def _open_channel(self, connection: Connection) -> Channel:
         channel = await connection.channel(self._lost, confirms=True)
+        channel.on_confirm = self._confirmed
+        channel.on_return = self._returned
         if self.exchange:
             # What is not there would be found out by the loss of the channel, and of what else is on it.
             await channel.declare_exchange(self.exchange, "topic", passive=True)
-        channel.on_confirm = self._confirmed
-        channel.on_return = self._returned
+        if not channel.is_open:
+            raise ConnectionLost("the channel was lost before it was used")
         return channel
 
     async def _refused(self, error: ChannelClosed) -> None:
@@ -145,11 +154,13 @@ class Outlet:
             send.fail(not_stored(send))
         elif send.returned is None:
             self._succeed(send)
+        elif send.is_delayed:
+            send.fail(SendRefused(_NO_LEVEL.format(send.exchange)))
         elif envelope.kind is Kind.REPLY and envelope.destination.startswith(REPLIES):
             # Each of these comes back, whether it was delivered or not.
             task = asyncio.get_running_loop().create_task(self._find_out(send))
-            self._finding.add(task)
-            task.add_done_callback(self._finding.discard)
+            self._finding[send] = task
+            task.add_done_callback(lambda _: self._finding.pop(send, None))
         elif send.is_to_one_queue or envelope.require_route:
             send.fail(Unroutable(nobody_takes(send)))
         else:
@@ -174,10 +185,12 @@ class Outlet:
 
     def _returned(self, message: Returned) -> None:
         # The whole of a message comes back, and before its confirm. Two that are alike in all share their fate.
-        for send in self.open.values():
-            if send.returned is None and is_alike(send, message):
-                send.returned = message.text
-                return
+        # The broker may have written their properties anew.
+        for is_the_same in (is_equal, is_alike):
+            for send in self.open.values():
+                if send.returned is None and is_the_same(send, message):
+                    send.returned = message.text
+                    return
         _log.error("a message came back from %r that is not known here", message.exchange)
 
     def _lost(self, error: WireError) -> None:
@@ -187,6 +200,8 @@ class Outlet:
         for send, failure in fate.failed:
             send.fail(failure)
         self.waiting.extendleft(reversed(fate.again))
+        for send in fate.again:
+            self._shared.on_waiting(send, self.waiting)
         if isinstance(error, ChannelClosed):
             _log.warning("the channel for exchange %r was closed: %s", self.exchange, error)
             self.go_on()
@@ -202,16 +217,26 @@ class Outlet:
         if channel is not None:
             await channel.close()
 
-    def give_up(self, error: MessagingError) -> None:
-        """Fail all that is left."""
+    def written(self) -> Iterator[Send]:
+        """Return what is written, and of which it is not known what became of it."""
+        yield from self.open.values()
+        yield from self._finding
+
+    def without(self, reply_to: str) -> list[Send]:
+        """Take out what waits and asks for answers there."""
+        taken = [send for send in self.waiting if send.envelope.reply_to == reply_to]
+        for send in taken:
+            self.waiting.remove(send)
+        return taken
+
+    def give_up(self) -> None:
+        """Fail all that was written."""
         if self._opening is not None:
             self._opening.cancel()
-        for task in self._finding:
+        for task in self._finding.values():
             task.cancel()
-        for send in self.open.values():
+        for send in tuple(self.written()):
             send.fail(SendUnknown("the connection was closed before the confirm"))
-        for send in self.waiting:
-            send.fail(error)
         self.open.clear()
         self.waiting.clear()
 

@@ -1,7 +1,8 @@
 """Topology: what is there, what is not, and what differs; and what is made of it."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from msgkit.envelope import Kind
 from msgkit.errors import SendRefused, TopologyMismatch, Unroutable
@@ -16,10 +17,19 @@ from msgkit_rabbitmq.management import Management
 from msgkit_rabbitmq.mapping import address
 from msgkit_rabbitmq.wire import ChannelClosed, Connection
 
-__all__ = ["Provisioner"]
+__all__ = ["Provisioner", "Restored"]
 
 _MAKING = (ProvisionMode.CREATE, ProvisionMode.PRUNE)
 _UNSEEN = "AMQP cannot tell whether it is there; with the option management it is looked for"
+
+
+class Restored(NamedTuple):
+    """What was found when all was declared again."""
+
+    #: The anonymous queues that had been removed.
+    gone: Sequence[str]
+    #: What is there now in place of what was declared, or None.
+    wrong: str | None
 
 
 class Provisioner:
@@ -50,24 +60,23 @@ class Provisioner:
                 await self._prune(asked, topology)
         return plan
 
-    async def again(self, connection: Connection) -> list[str]:
-        """Declare all of it again; return the anonymous queues that were gone.
-
-        :raises TopologyMismatch: when something else is there now
-        """
+    async def again(self, connection: Connection) -> "Restored":
+        """Declare all of it again."""
+        gone: list[str] = []
+        wrong: list[str] = []
         async with desk(connection) as asked:
-            gone = [name for name in self._anonymous if not await asked.has(self._queues[name])]
-            wrong: list[TopologyMismatch] = []
             forms: list[ExchangeForm | QueueForm] = [*self._exchanges.values(), *self._queues.values()]
             for form in forms:
                 # What one of them has become keeps nobody from the others.
                 try:
+                    if form.name in self._anonymous and not await asked.has(form):
+                        gone.append(form.name)
                     await self._declare_again(asked, form)
+                except ChannelClosed as error:
+                    wrong.append(f"queue {form.name!r}: {difference(error)}")
                 except TopologyMismatch as error:
-                    wrong.append(error)
-        if wrong:
-            raise TopologyMismatch("; ".join(map(str, wrong))) from wrong[0]
-        return gone
+                    wrong.append(str(error))
+        return Restored(gone, "; ".join(wrong) or None)
 
     async def _declare_again(self, asked: Desk, form: ExchangeForm | QueueForm) -> None:
         await asked.declare(form)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from asyncio import Future, Task
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from msgkit.clock import Clock
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
@@ -36,7 +36,13 @@ class Publisher:
         self._clock = clock
         self._bind = bind
         self._loop = asyncio.get_running_loop()
-        self._shared = Outlets(broker=broker, is_heard=is_heard, on_crowded=self._retire_idle, on_unheard=self._warn)
+        self._shared = Outlets(
+            broker=broker,
+            is_heard=is_heard,
+            on_crowded=self._retire_idle,
+            on_waiting=self._note_waiting,
+            on_unheard=self._warn,
+        )
         self._outlets: dict[str, Outlet] = {}
         #: Those that were not written, and where they wait.
         self._waiting: dict[Future[Receipt], deque[Send]] = {}
@@ -50,6 +56,8 @@ class Publisher:
         #: Where answers come in, and what those call it who ask: it changes with the connection.
         self._address: str | None = None
         self._known_as: str | None = None
+        #: Requests that wait for that.
+        self._asking: deque[Send] = deque()
 
     # -- sending
 
@@ -81,8 +89,6 @@ class Publisher:
         routing = key.encode()
         if len(routing) > _MOST_OF_A_KEY:
             raise SendRefused(f"RabbitMQ's routing keys have at most {_MOST_OF_A_KEY} bytes: {key[:40]!r}… has more")
-        if envelope.reply_to is not None and envelope.reply_to == self._known_as:
-            envelope = envelope._replace(reply_to=self._address)
         try:
             properties = encoded(envelope, origin, also)
         except MalformedTable as error:
@@ -99,6 +105,10 @@ class Publisher:
 
     def _put(self, send: Send) -> None:
         envelope = send.envelope
+        if self._known_as is not None and envelope.reply_to == self._known_as and not self._addressed(send):
+            self._asking.append(send)
+            self._waiting[send.future] = self._asking
+            return
         if send.exchange and send.exchange != envelope.destination:
             due = envelope.kind, envelope.destination
             if due not in self._bound:
@@ -107,6 +117,12 @@ class Publisher:
         outlet = self._outlets.get(send.exchange) or self._new_outlet(send.exchange)
         if not outlet.put(send):
             self._waiting[send.future] = outlet.waiting
+
+    def _addressed(self, send: Send) -> bool:
+        """Say where answers come in at the moment, if that is known."""
+        if self._address is not None and self._address != self._known_as:
+            send.properties = encoded(send.envelope._replace(reply_to=self._address), None, send.also)
+        return self._address is not None
 
     def _new_outlet(self, exchange: str) -> Outlet:
         if len(self._outlets) >= _MOST_OUTLETS:
@@ -121,6 +137,9 @@ class Publisher:
                 del self._outlets[exchange]
                 self._closing.add(closing := self._loop.create_task(outlet.close()))
                 closing.add_done_callback(self._closing.discard)
+
+    def _note_waiting(self, send: Send, waiting: deque[Send]) -> None:
+        self._waiting[send.future] = waiting
 
     # -- delayed messages, whose destination must be known where they come due
 
@@ -143,10 +162,7 @@ class Publisher:
             self._bound.add(due)
         finally:
             del self._binding[due]
-        for send in waiting:
-            self._waiting.pop(send.future, None)
-            if not send.future.done():
-                self._put(send)
+        self._put_again(tuple(waiting))
 
     # -- waiting, and giving up
 
@@ -197,6 +213,12 @@ class Publisher:
         self._bound.clear()
         for outlet in self._outlets.values():
             outlet.connection_lost()
+        if self._known_as is not None:
+            self._address = None
+            for outlet in self._outlets.values():
+                self._asking.extend(outlet.without(self._known_as))
+            for send in self._asking:
+                self._waiting[send.future] = self._asking
 
     def blocked(self, reason: str | None) -> None:
         """Hear that the broker takes nothing, and why; or that it does again."""
@@ -210,25 +232,35 @@ class Publisher:
 
     def answered_at(self, address: str) -> str:
         """Hear where answers come in from now on; return what we call that, which stays the same."""
+        self._address = address
         if self._known_as is None:
             self._known_as = address
-        old, self._address = self._address, address
-        for send in self._unwritten():
-            if old is not None and send.envelope.reply_to == old:
-                send.envelope = send.envelope._replace(reply_to=address)
-                send.properties = encoded(send.envelope, None, send.also)
+        asking = tuple(self._asking)
+        self._asking.clear()
+        self._put_again(asking)
         return self._known_as
+
+    def _put_again(self, sends: Iterable[Send]) -> None:
+        for send in sends:
+            self._waiting.pop(send.future, None)
+            if not send.future.done():
+                self._put(send)
+
+    def forget_bindings(self) -> None:
+        """Take it for unknown which destinations delayed messages find."""
+        self._bound.clear()
 
     def _unwritten(self) -> Iterator[Send]:
         for outlet in self._outlets.values():
             yield from outlet.waiting
         for waiting, _ in self._binding.values():
             yield from waiting
+        yield from self._asking
 
     async def idle(self) -> None:
         """Return when all is confirmed or given up."""
         while self._open:
-            pending = [send.future for outlet in self._outlets.values() for send in outlet.open.values()]
+            pending = [send.future for outlet in self._outlets.values() for send in outlet.written()]
             pending += [send.future for send in self._unwritten()]
             if not pending:
                 return
@@ -238,11 +270,11 @@ class Publisher:
         """Fail what is left: as refused if it was not written."""
         self._closed = True
         error = SendRefused("the connection was closed before it was sent")
-        for waiting, task in tuple(self._binding.values()):
+        for _, task in tuple(self._binding.values()):
             task.cancel()
-            for send in waiting:
-                send.fail(error)
+        for send in tuple(self._unwritten()):
+            send.fail(error)
         for outlet in self._outlets.values():
-            outlet.give_up(error)
+            outlet.give_up()
         if self._room is not None:
             self._make_room(self._room)

@@ -12,6 +12,7 @@ from msgkit_rabbitmq.wire import (
     Delivered,
     MalformedTable,
     Properties,
+    WireError,
     decode_properties,
     encode_properties,
 )
@@ -42,15 +43,19 @@ async def listen_for_replies(connection: Connection, on_reply: Callable[[Envelop
             return
         on_reply(envelope._replace(kind=Kind.REPLY))
 
+    def lost(error: WireError) -> None:
+        if not address.done():
+            address.set_exception(error)
+
+    channel.on_closed = lost
     await channel.consume(REPLIES, "replies", heard, _nothing, no_ack=True)
     queue = await channel.declare_queue("", durable=False, exclusive=True, auto_delete=True)
     await channel.consume(queue.name, "asked", asked, _nothing, no_ack=True)
     channel.publish(b"", queue.name.encode(), encode_properties(Properties(reply_to=REPLIES)), b"")
-    try:
-        return await asyncio.shield(address)
-    finally:
-        # The queue goes with its consumer.
-        await channel.cancel("asked")
+    found = await address
+    # The queue goes with its consumer.
+    await channel.cancel("asked")
+    return found
 
 
 def _nothing() -> None:

@@ -5,30 +5,27 @@ import logging
 from asyncio import Task
 from collections.abc import Callable, Coroutine
 from functools import partial
-from random import uniform
 from typing import Any
 
 from msgkit.envelope import Envelope, Kind
-from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, MessagingError, TopologyMismatch, Unroutable
+from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, MessagingError, SendRefused, TopologyMismatch
 from msgkit.spi import BindingOptions, Down, Event, Fatal, Gap, Plan, ProvisionMode, Sink, Subscription, Topology, Up
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import Version, version_of
+from msgkit_rabbitmq.comeback import Comeback
 from msgkit_rabbitmq.consumer import RabbitConsumer
 from msgkit_rabbitmq.desk import desk
 from msgkit_rabbitmq.home import Guest
 from msgkit_rabbitmq.link import Link
-from msgkit_rabbitmq.provisioning import Provisioner
+from msgkit_rabbitmq.provisioning import Provisioner, Restored
 from msgkit_rabbitmq.publisher import Publisher
 from msgkit_rabbitmq.replies import listen_for_replies
 from msgkit_rabbitmq.returns import Returns
-from msgkit_rabbitmq.wire import Channel, Connection, WireError
+from msgkit_rabbitmq.wire import Channel, Connection, ConnectionLost, WireError
 
 __all__ = ["Session"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-#: Tries to bring a consumer back before somebody is told that it does not come back.
-_PATIENCE = 5
 #: Connections lost while declaring before that is given up.
 _LOSSES = 3
 
@@ -42,11 +39,10 @@ class Session:
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         self._members: list[RabbitConsumer] = []
-        #: Those that lost their channel, and are being brought back.
-        self._absent: list[Guest] = []
         self._tasks: set[Task[None]] = set()
         self._opening: Task[None] | None = None
         self._down: set[str] = set()
+        self._is_well = True
         self._closed = False
         self._provisioner: Provisioner | None = None
         self._version: Version = (0, 0)
@@ -64,13 +60,30 @@ class Session:
             on_down=partial(self._went_down, "publishing"),
             on_blocked=self.publisher.blocked,
         )
-        self._consuming = Link(
-            settings,
+        self._consuming = self._new_consuming()
+        self._comeback = Comeback(
+            up=self._up_for_consuming,
+            declare=self._declare_again,
+            is_wanted=lambda consumer: consumer in self._members,
+            on_alarm=self._raise_alarm,
+            on_back=self._tell_if_well,
+        )
+
+    def _new_consuming(self) -> Link:
+        return Link(
+            self._settings,
             purpose="consuming",
-            client=options.client,
+            client=self._options.client,
             on_up=self._consuming_up,
             on_down=partial(self._went_down, "consuming"),
         )
+
+    async def _up_for_consuming(self) -> Connection:
+        return await self._consuming.up()
+
+    def _raise_alarm(self, reason: str) -> None:
+        self._is_well = False
+        self._tell(Fatal(reason))
 
     async def connect(self) -> None:
         """Reach the broker.
@@ -82,15 +95,17 @@ class Session:
 
     async def close(self, deadline: float) -> None:
         self._closed = True
+        until = self._loop.time() + deadline
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout_at(until):
                 await self.publisher.idle()
         except TimeoutError:
             pass
         finally:
             for task in (*self._tasks, *([self._opening] if self._opening is not None else [])):
                 task.cancel()
-            await asyncio.gather(self._consuming.close(deadline), self._publishing.close(deadline))
+            left = max(0.0, until - self._loop.time())
+            await asyncio.gather(self._consuming.close(left), self._publishing.close(left))
             self.publisher.close()
 
     # -- what the binding asks
@@ -121,9 +136,7 @@ class Session:
 
     async def subscribe(self, subscription: Subscription, sink: Sink) -> RabbitConsumer:
         """Return a consumer that takes part."""
-        if self._opening is None:
-            self._opening = self._loop.create_task(self._consuming.open(self._options.wait))
-        await asyncio.shield(self._opening)
+        await self._open_consuming()
         consumer = RabbitConsumer(self, subscription, sink)
         while True:
             connection = await self._up(self._consuming)
@@ -136,6 +149,18 @@ class Session:
             else:
                 self._members.append(consumer)
                 return consumer
+
+    async def _open_consuming(self) -> None:
+        opening = self._opening
+        if opening is None:
+            opening = self._opening = self._loop.create_task(self._consuming.open(self._options.wait))
+        await asyncio.wait([opening])
+        if self._closed or opening.cancelled():
+            raise Closed("the connection to RabbitMQ is closed")
+        if opening.exception() is not None and self._opening is opening:
+            # The next one tries anew.
+            self._opening, self._consuming = None, self._new_consuming()
+        await opening
 
     async def listen_for_replies(self, on_reply: Callable[[Envelope], None]) -> str:
         """Return where answers are to be sent; the same when asked again."""
@@ -160,7 +185,7 @@ class Session:
         if self._closed:
             raise Closed("the connection to RabbitMQ is closed")
         try:
-            async with asyncio.timeout(self._options.wait or None):
+            async with asyncio.timeout(self._options.wait):
                 return await link.up()
         except TimeoutError:
             raise BrokerUnavailable(f"RabbitMQ could not be reached within {self._options.wait:g} s") from None
@@ -171,30 +196,39 @@ class Session:
         self._version = version_of(connection.server)
         if self._provisioner is None:
             self._provisioner = Provisioner(self._settings, self._version)
-            self.publisher.went_up(connection)
-            return
-        gaps: list[str] = []
-        try:
-            gaps = await self._provisioner.again(connection)
-        except TopologyMismatch as error:
-            _log.error("what was declared before the connection was lost is not what is there now: %s", error)
-            self._tell(Fatal(str(error)))
-        for queue in gaps:
-            self._tell(Gap(queue, "it was removed while the connection was lost"))
-        await self._listen_for_replies(connection)
+        else:
+            self._tell_restored(await self._provisioner.again(connection))
         self.publisher.went_up(connection)
+        if self._on_reply is not None:
+            # Not waited for: under an alarm the broker lets nothing be sent, and those who consume would wait.
+            self.spawn(self._listen_again(connection))
         self._came_up("publishing")
 
+    def _tell_restored(self, restored: Restored) -> None:
+        # What was bound to where delayed messages come due may have been another queue.
+        self.publisher.forget_bindings()
+        for queue in restored.gone:
+            self._tell(Gap(queue, "it was removed meanwhile"))
+        if restored.wrong is not None:
+            _log.error("what was declared is not what is there now: %s", restored.wrong)
+            self._tell(Fatal(restored.wrong))
+
+    async def _listen_again(self, connection: Connection) -> None:
+        async with self._answering:
+            try:
+                await self._listen_for_replies(connection)
+            except WireError as error:
+                if connection.is_open:
+                    _log.error("nobody can answer us any more: %s", error)
+
     async def _consuming_up(self, connection: Connection) -> None:
-        if not self._members:
-            self._came_up("consuming")
-            return
         # Consumers find their queues declared again.
         await self._publishing.up()
-        results = await asyncio.gather(*(member.attach(connection) for member in self._members), return_exceptions=True)
+        members = tuple(self._members)
+        results = await asyncio.gather(*(member.attach(connection) for member in members), return_exceptions=True)
         if not connection.is_open:
-            raise next(each for each in results if isinstance(each, WireError))
-        for member, result in zip(tuple(self._members), results, strict=True):
+            raise ConnectionLost("it was lost before all consumers were back")
+        for member, result in zip(members, results, strict=True):
             if isinstance(result, BaseException):
                 self.bring_back(member, str(result))
         self._came_up("consuming")
@@ -202,16 +236,21 @@ class Session:
     def _went_down(self, which: str, reason: str) -> None:
         if which == "publishing":
             self.publisher.went_down()
-        first = not self._down
+        # Whoever waits for an answer hears of each loss of the connection that it would come over.
+        is_news = self._is_well or which == "publishing"
+        self._is_well = False
         self._down.add(which)
-        if first:
+        if is_news:
             self._tell(Down(reason))
 
     def _came_up(self, which: str) -> None:
-        if which in self._down:
-            self._down.discard(which)
-            if not self._down:
-                self._tell(Up())
+        self._down.discard(which)
+        self._tell_if_well()
+
+    def _tell_if_well(self) -> None:
+        if not self._is_well and not self._down and self._comeback.is_over:
+            self._is_well = True
+            self._tell(Up())
 
     def _tell(self, event: Event) -> None:
         self._on_event(event)
@@ -222,43 +261,13 @@ class Session:
     # -- for consumers
 
     def bring_back(self, consumer: Guest, reason: str, /) -> None:
-        if consumer not in self._absent:
-            self._absent.append(consumer)
-            _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
-            self.spawn(self._bring_back(consumer))
-
-    async def _bring_back(self, consumer: Guest) -> None:
-        try:
-            await self._try_to_bring_back(consumer)
-        finally:
-            self._absent.remove(consumer)
-
-    async def _try_to_bring_back(self, consumer: Guest) -> None:
-        failures = 0
-        while consumer in self._members and not consumer.is_attached:
-            connection = await self._consuming.up()
-            try:
-                await consumer.attach(connection)
-            except (WireError, MessagingError) as error:
-                failures += 1
-                if failures == _PATIENCE:
-                    self._give_alarm(consumer, error)
-                await asyncio.sleep(_pause(failures))
-                await self._declare_again()
-            else:
-                _log.info("queue %r is consumed again", consumer.queue_name)
-                if failures >= _PATIENCE:
-                    self._tell(Up())
-
-    def _give_alarm(self, consumer: Guest, error: Exception) -> None:
-        _log.error("queue %r cannot be consumed: %s", consumer.queue_name, error)
-        self._tell(Fatal(f"queue {consumer.queue_name!r} cannot be consumed: {error}"))
+        self._is_well = False
+        self.spawn(self._comeback.of(consumer, reason))
 
     async def _declare_again(self) -> None:
         connection = await self._publishing.up()
         try:
-            for queue in await self.provisioner.again(connection):
-                self._tell(Gap(queue, "it was removed"))
+            self._tell_restored(await self.provisioner.again(connection))
         except (WireError, MessagingError) as error:
             _log.warning("what is missing cannot be declared: %s", error)
 
@@ -282,13 +291,12 @@ class Session:
             return await asked.hears(address)
 
     async def _bind_due(self, kind: Kind, destination: str) -> None:
-        connection = await self._publishing.up()
-        try:
-            await self.provisioner.bind_due(connection, kind, destination)
-        except WireError as error:
-            raise Unroutable(f"{kind.value} {destination!r} cannot be sent to later: {error}") from error
-
-
-def _pause(failures: int) -> float:
-    longest = min(_FIRST_PAUSE * 2 ** min(failures, 16), _LONGEST_PAUSE)
-    return uniform(longest / 2, longest)  # noqa: S311 -- jitter keeps no secret
+        while True:
+            connection = await self._publishing.up()
+            try:
+                await self.provisioner.bind_due(connection, kind, destination)
+            except WireError as error:
+                if connection.is_open:
+                    raise SendRefused(f"{kind.value} {destination!r} cannot be sent to later: {error}") from error
+            else:
+                return

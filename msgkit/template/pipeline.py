@@ -71,7 +71,11 @@ class BoundedPipeline:
 
     def _put(self, outgoing: Outgoing, envelope: Envelope, timeout: float) -> "Future[Receipt]":
         binding = outgoing.link.binding
-        future = outgoing.write(envelope)
+        try:
+            future = outgoing.write(envelope)
+        except BaseException:
+            self._room.release()
+            raise
         self._open.add(future)
         if not future.done():
             future.add_done_callback(partial(_no_more, binding, limit(binding, envelope, future, timeout)))
