@@ -6,11 +6,20 @@ import pytest
 from msgkit.envelope import Envelope, Kind, Receipt
 from msgkit.errors import SendFailed, SendRefused, SendUnknown, Unroutable
 from msgkit_rabbitmq.mapping import encoded
-from msgkit_rabbitmq.outcomes import Fate, Send, fates, is_alike, nobody_takes, not_stored, refusal, unconfirmed
+from msgkit_rabbitmq.outcomes import (
+    Fate,
+    Send,
+    fates,
+    is_alike,
+    is_equal,
+    nobody_takes,
+    not_stored,
+    refusal,
+    unconfirmed,
+)
 from msgkit_rabbitmq.wire import (
     ChannelClosed,
     ConnectionLost,
-    Properties,
     Returned,
     WireError,
     decode_properties,
@@ -154,28 +163,37 @@ def back(sent: Send, *, key: str = "placed", body: bytes = b"xxx", properties: b
 
 
 async def test_a_message_that_came_back_is_known_again() -> None:
-    sent = send()
-    assert is_alike(sent, back(sent))
-    accented = send(subject="größe")
-    assert is_alike(accented, back(accented, key="größe"))
+    for sent, key in ((send(), "placed"), (send(subject="größe"), "größe")):
+        assert is_equal(sent, back(sent, key=key))
+        assert is_alike(sent, back(sent, key=key))
 
 
-async def test_a_message_is_known_again_when_the_broker_wrote_its_properties_anew() -> None:
+async def test_a_message_is_known_again_when_it_was_written_anew_or_answers_go_elsewhere() -> None:
     sent = send()
-    properties = decode_properties(sent.properties)
-    changed = encode_properties(properties._replace(headers={"x-stamped": 1}, timestamp=1))
-    assert changed != sent.properties
-    assert is_alike(sent, back(sent, properties=changed))
+    properties = decode_properties(sent.properties)._replace(headers={"n": 1})
+    sent.properties = encode_properties(properties)
+    # A number of one byte, where ours has eight.
+    shorter = sent.properties.replace(b"\x0b\x01nl" + bytes(7), b"\x04\x01nb")
+    elsewhere = encode_properties(properties._replace(reply_to="elsewhere"))
+    for written in (shorter, elsewhere):
+        assert written != sent.properties
+        assert is_alike(sent, back(sent, properties=written))
+        assert not is_equal(sent, back(sent, properties=written))
 
 
 async def test_another_message_is_another() -> None:
     sent = send()
-    assert not is_alike(sent, back(sent, key="placed.eu"))
-    assert not is_alike(sent, back(sent, body=b"yyy"))
-    assert not is_alike(sent, back(sent, properties=send(message_id="n").properties))
-    answer = Properties(message_id="m", correlation_id="c")
-    assert not is_alike(sent, back(sent, properties=encode_properties(answer)))
-    assert not is_alike(sent, back(sent, properties=b"\xff"))
+    correlated = decode_properties(sent.properties)._replace(correlation_id="c")
+    for other in (
+        back(sent, key="placed.eu"),
+        back(sent, body=b"yyy"),
+        back(sent, properties=send(message_id="n").properties),
+        back(sent, properties=encode_properties(correlated)),
+        back(sent, properties=encode_properties(correlated._replace(correlation_id=None, headers={"n": 1}))),
+        back(sent, properties=b"\xff"),
+    ):
+        assert not is_alike(sent, other)
+        assert not is_equal(sent, other)
 
 
 # -- one on its way
@@ -197,3 +215,12 @@ async def test_two_sends_of_one_message_are_two() -> None:
     assert one != Send(one.envelope, one.future, one.exchange, one.key, one.properties)
     assert one.is_to_one_queue is False
     assert send(kind=Kind.REPLY).is_to_one_queue
+
+
+async def test_a_send_is_delayed_that_goes_to_another_exchange_than_its_own() -> None:
+    assert not send().is_delayed
+    assert not send(kind=Kind.QUEUE).is_delayed
+    for kind in (Kind.EXCHANGE, Kind.QUEUE):
+        waiting = send(kind=kind)
+        waiting.exchange = "msgkit.delay.0"
+        assert waiting.is_delayed
