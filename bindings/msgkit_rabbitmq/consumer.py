@@ -13,21 +13,20 @@ from functools import partial
 from typing import Any
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind
-from msgkit.errors import MessagingError, TopologyMismatch
+from msgkit.errors import MessagingError
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
 from msgkit_rabbitmq.copies import Copies
 from msgkit_rabbitmq.gathering import Gathering
 from msgkit_rabbitmq.home import Home
 from msgkit_rabbitmq.mapping import ORIGIN, address
-from msgkit_rabbitmq.taking import Handle, id_of, taken, taken_back
+from msgkit_rabbitmq.taking import Handle, channel_to, id_of, taken, taken_back
 from msgkit_rabbitmq.unsettled import Unsettled
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, ConnectionLost, Delivered, Table, WireError
 
 __all__ = ["RabbitConsumer"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
-_ABSENT = 404
 #: The most that AMQP lets be asked for.
 _MOST = 65_535
 #: Seconds between two looks at whether more is to come.
@@ -82,7 +81,7 @@ class RabbitConsumer:
         self._sink.event(event)
 
     async def attach(self, connection: Connection, /) -> None:
-        channel = await self._looked_for(connection)
+        channel = await channel_to(self.queue_name, connection)
         if self._channel is not None:
             channel.leave()
             return
@@ -94,22 +93,6 @@ class RabbitConsumer:
             await self._settled_down()
             if channel is not self._channel:
                 raise ConnectionLost(f"queue {self.queue_name!r} was lost as it began to be consumed: {self._trouble}")
-
-    async def _looked_for(self, connection: Connection) -> Channel:
-        """Return a channel, when the queue is there."""
-        channel = await connection.channel()
-        try:
-            await channel.declare_queue(self.queue_name, passive=True)
-        except ChannelClosed as error:
-            if error.code == _ABSENT:
-                raise TopologyMismatch(f"queue {self.queue_name!r} does not exist") from error
-            raise
-        except BaseException:
-            channel.leave()
-            raise
-        if not channel.is_open:
-            raise ConnectionLost("the channel was lost before it was used")
-        return channel
 
     # -- for the core
 

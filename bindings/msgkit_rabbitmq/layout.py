@@ -14,7 +14,6 @@ from msgkit_rabbitmq.wire import Table
 
 __all__ = [
     "LIMIT",
-    "SURVIVES",
     "ExchangeForm",
     "QueueForm",
     "RouteForm",
@@ -29,7 +28,7 @@ OptionT = TypeVar("OptionT", bound=Option)
 #: After how many deliveries a broker takes a message away.
 LIMIT = "x-delivery-limit"
 #: Seconds for which an anonymous queue outlives its last consumer.
-SURVIVES = 60
+_SURVIVES = 60
 _LIMITED: Version = (4, 0)
 _PRIORITIES: Version = (4, 3)
 _MOST_OF_A_KEY = 255
@@ -114,7 +113,7 @@ def queue_form(spec: QueueSpec, version: Version) -> QueueForm:
     if spec.ordered:
         arguments["x-single-active-consumer"] = True
     if spec.anonymous:
-        arguments["x-expires"] = SURVIVES * 1000
+        arguments["x-expires"] = _SURVIVES * 1000
     if kind == "quorum" and version >= _LIMITED:
         # Else it takes a message away behind our back that went back twenty times.
         arguments[LIMIT] = -1

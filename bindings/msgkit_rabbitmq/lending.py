@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def lend(kind: type[T], settings: RabbitSettings, client: str) -> AsyncGenerator[T]:
-    """Open a connection of aio-pika's, or a channel on one."""
+    """Open a connection of aio-pika's, or a channel on one, to the first of the hosts, by user and password."""
     try:
         import aio_pika  # noqa: PLC0415 -- only who asks for it needs it
         from aio_pika.abc import AbstractChannel, AbstractConnection  # noqa: PLC0415 -- as above

@@ -1,15 +1,45 @@
 """Messages as deliveries: what the core is handed, and what is kept of where it came from."""
 
 from msgkit.envelope import Envelope, Kind, new_id
-from msgkit.errors import DeliveryLost
+from msgkit.errors import DeliveryLost, TopologyMismatch
 from msgkit.spi import RawDelivery
 from msgkit_rabbitmq.mapping import Taken, understood
 from msgkit_rabbitmq.returns import Returns
-from msgkit_rabbitmq.wire import Delivered, MalformedTable, Properties, decode_properties
+from msgkit_rabbitmq.wire import (
+    Channel,
+    ChannelClosed,
+    Connection,
+    ConnectionLost,
+    Delivered,
+    MalformedTable,
+    Properties,
+    decode_properties,
+)
 
-__all__ = ["Handle", "id_of", "taken", "taken_back"]
+__all__ = ["Handle", "channel_to", "id_of", "taken", "taken_back"]
 
 _WORN = 4
+_ABSENT = 404
+
+
+async def channel_to(queue: str, connection: Connection) -> Channel:
+    """Return a channel for a queue that is there.
+
+    :raises TopologyMismatch: when it does not exist
+    """
+    channel = await connection.channel()
+    try:
+        await channel.declare_queue(queue, passive=True)
+    except ChannelClosed as error:
+        if error.code == _ABSENT:
+            raise TopologyMismatch(f"queue {queue!r} does not exist") from error
+        raise
+    except BaseException:
+        channel.leave()
+        raise
+    if not channel.is_open:
+        raise ConnectionLost("the channel was lost before it was used")
+    return channel
 
 
 class Handle:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.broker
 
 
 async def test_who_may_not_send_to_one_exchange_still_sends_to_others(broker: RabbitMQ) -> None:
-    """outlet._unconfirmed: 403 "access to exchange" with no confirm on that channel ever is a refusal."""
+    """The last of what the broker closed a channel for is not stored for sure."""
     name = new_id()
     forbidden, allowed = Exchange(f"{name}.forbidden", str), Exchange(f"{name}.allowed", str)
     both = [forbidden.queue(f"{name}.a", "#"), allowed.queue(f"{name}.b", "#")]
@@ -35,7 +35,7 @@ async def test_who_may_not_send_to_one_exchange_still_sends_to_others(broker: Ra
 
 
 async def test_who_may_not_read_is_told_of_which_queue(broker: RabbitMQ, caplog: pytest.LogCaptureFixture) -> None:
-    """consumer._start hides the 403 of basic.consume at debug, and bring_back turns for ever."""
+    """It is tried again for a while, and then somebody is told."""
     queue = QueueSpec(name=new_id())
     async with Bench.open(broker.url) as bench:
         await bench.declare(queue)
@@ -64,7 +64,7 @@ async def test_whoever_sends_behind_a_message_that_is_too_large_is_unharmed(brok
 
 
 async def test_a_topology_that_the_broker_hangs_up_on_is_given_up(broker: RabbitMQ) -> None:
-    """session.provision tries for ever. RabbitMQ 4.0 hangs up when the text of its own error overflows."""
+    """RabbitMQ 4.0 hangs up when the text of its own error overflows."""
     if broker.version.startswith("3."):
         return
     async with Bench.open(broker.url, wait=2) as bench, asyncio.timeout(10):
@@ -84,7 +84,7 @@ async def test_a_send_alone_on_its_way_to_an_exchange_that_was_deleted_is_refuse
 
 
 async def test_more_exchanges_at_once_than_there_are_channels_are_all_sent_to(broker: RabbitMQ) -> None:
-    """outlet._make_ready takes "all channels are in use" for a lost connection, and tries again without a pause."""
+    """Channels that nothing is sent over at the moment make room."""
     name = new_id()
     async with Bench.open(broker.url) as bench, asyncio.timeout(60):
         await bench.declare(*(ExchangeSpec(name=f"{name}.{number}") for number in range(2100)))

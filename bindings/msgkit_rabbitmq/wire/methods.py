@@ -18,7 +18,6 @@ __all__ = [
     "BASIC_QOS",
     "BASIC_QOS_OK",
     "BASIC_RETURN",
-    "BY_NUMBER",
     "CHANNEL_CLOSE",
     "CHANNEL_CLOSE_OK",
     "CHANNEL_OPEN",
@@ -196,5 +195,3 @@ BASIC_CANCEL_OK = Method("basic.cancel-ok", (60, 31), "s")
 BASIC_RETURN = Method("basic.return", (60, 50), "hsss")
 CONFIRM_SELECT = Method("confirm.select", (85, 10), "b")
 CONFIRM_SELECT_OK = Method("confirm.select-ok", (85, 11))
-
-BY_NUMBER = {each.number: each for each in tuple(globals().values()) if isinstance(each, Method)}
