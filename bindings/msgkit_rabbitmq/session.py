@@ -197,18 +197,19 @@ class Session:
         if self._provisioner is None:
             self._provisioner = Provisioner(self._settings, self._version)
         else:
-            self._tell_restored(await self._provisioner.again(connection))
+            restored = await self._provisioner.again(connection)
+            self._tell_restored(restored, "it was removed while the connection was lost")
         self.publisher.went_up(connection)
         if self._on_reply is not None:
             # Not waited for: under an alarm the broker lets nothing be sent, and those who consume would wait.
             self.spawn(self._listen_again(connection))
         self._came_up("publishing")
 
-    def _tell_restored(self, restored: Restored) -> None:
+    def _tell_restored(self, restored: Restored, why_gone: str) -> None:
         # What was bound to where delayed messages come due may have been another queue.
         self.publisher.forget_bindings()
         for queue in restored.gone:
-            self._tell(Gap(queue, "it was removed meanwhile"))
+            self._tell(Gap(queue, why_gone))
         if restored.wrong is not None:
             _log.error("what was declared is not what is there now: %s", restored.wrong)
             self._tell(Fatal(restored.wrong))
@@ -267,7 +268,7 @@ class Session:
     async def _declare_again(self) -> None:
         connection = await self._publishing.up()
         try:
-            self._tell_restored(await self.provisioner.again(connection))
+            self._tell_restored(await self.provisioner.again(connection), "it was removed")
         except (WireError, MessagingError) as error:
             _log.warning("what is missing cannot be declared: %s", error)
 
