@@ -4,13 +4,13 @@ import asyncio
 import logging
 from asyncio import Task
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from msgkit.envelope import Kind, Receipt
 from msgkit.errors import SendRefused, SendUnknown, Unroutable
 from msgkit_rabbitmq.mapping import REPLIES
-from msgkit_rabbitmq.outcomes import Send, fates, is_alike, is_equal, nobody_takes, not_stored, refusal, unconfirmed
+from msgkit_rabbitmq.outcomes import Send, fates, is_alike, is_equal, nobody_takes, not_stored, refusal
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, ConnectionLost, MalformedTable, Returned, WireError
 
 __all__ = ["Outlet", "Outlets"]
@@ -23,10 +23,6 @@ _NO_LEVEL = (
 )
 
 
-async def _nobody_knows(_address: str) -> bool:
-    return False
-
-
 @dataclass(slots=True, eq=False)
 class Outlets:
     """What all outlets of a publisher share."""
@@ -36,8 +32,6 @@ class Outlets:
     connection: Connection | None = None
     #: Why the broker takes nothing at the moment.
     blocked: str | None = None
-    #: Tells whether somebody waits for answers at an address.
-    is_heard: Callable[[str], Awaitable[bool]] = _nobody_knows
     #: Hears that there is no channel to spare.
     on_crowded: Callable[[], None] = lambda: None
     #: Hears of a message that waits again, and where.
@@ -55,8 +49,6 @@ class Outlet:
         self._shared = shared
         self._channel: Channel | None = None
         self._opening: Task[None] | None = None
-        #: Answers of which it is looked whether anybody heard them.
-        self._finding: dict[Send, Task[None]] = {}
         self.waiting: deque[Send] = deque()
         #: Written and not confirmed, by number.
         self.open: dict[int, Send] = {}
@@ -157,10 +149,8 @@ class Outlet:
         elif send.is_delayed:
             send.fail(SendRefused(_NO_LEVEL.format(send.exchange)))
         elif envelope.kind is Kind.REPLY and envelope.destination.startswith(REPLIES):
-            # Each of these comes back, whether it was delivered or not.
-            task = asyncio.get_running_loop().create_task(self._find_out(send))
-            self._finding[send] = task
-            task.add_done_callback(lambda _: self._finding.pop(send, None))
+            # Each of these comes back, whether it was delivered or not; that somebody waits was looked up before.
+            self._succeed(send)
         elif send.is_to_one_queue or envelope.require_route:
             send.fail(Unroutable(nobody_takes(send)))
         else:
@@ -171,17 +161,6 @@ class Outlet:
         if not send.future.done():
             envelope = send.envelope
             send.future.set_result(Receipt(envelope.message_id, envelope.destination, self._shared.broker))
-
-    async def _find_out(self, send: Send) -> None:
-        try:
-            is_heard = await self._shared.is_heard(send.envelope.destination)
-        except WireError as error:
-            send.fail(unconfirmed(error))
-            return
-        if is_heard:
-            self._succeed(send)
-        else:
-            send.fail(Unroutable(nobody_takes(send)))
 
     def _returned(self, message: Returned) -> None:
         # The whole of a message comes back, and before its confirm. Two that are alike in all share their fate.
@@ -217,11 +196,6 @@ class Outlet:
         if channel is not None:
             await channel.close()
 
-    def written(self) -> Iterator[Send]:
-        """Return what is written, and of which it is not known what became of it."""
-        yield from self.open.values()
-        yield from self._finding
-
     def without(self, reply_to: str) -> list[Send]:
         """Take out what waits and asks for answers there."""
         taken = [send for send in self.waiting if send.envelope.reply_to == reply_to]
@@ -233,9 +207,7 @@ class Outlet:
         """Fail all that was written."""
         if self._opening is not None:
             self._opening.cancel()
-        for task in self._finding.values():
-            task.cancel()
-        for send in tuple(self.written()):
+        for send in self.open.values():
             send.fail(SendUnknown("the connection was closed before the confirm"))
         self.open.clear()
         self.waiting.clear()

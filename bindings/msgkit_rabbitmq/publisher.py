@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from msgkit.clock import Clock
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
-from msgkit.errors import Closed, MessagingError, SendRefused
+from msgkit.errors import Closed, MessagingError, SendRefused, Unroutable
 from msgkit_rabbitmq.delays import LONGEST, way
-from msgkit_rabbitmq.mapping import DUE, address, encoded
-from msgkit_rabbitmq.outcomes import Send
+from msgkit_rabbitmq.mapping import DUE, REPLIES, address, encoded
+from msgkit_rabbitmq.outcomes import Send, nobody_takes
 from msgkit_rabbitmq.outlet import Outlet, Outlets
-from msgkit_rabbitmq.wire import Connection, MalformedTable, Properties, Table
+from msgkit_rabbitmq.wire import Connection, MalformedTable, Properties, Table, WireError
 
 __all__ = ["Publisher"]
 
@@ -35,10 +35,12 @@ class Publisher:
     def __init__(self, broker: str, clock: Clock, bind: _Bind, is_heard: _IsHeard) -> None:
         self._clock = clock
         self._bind = bind
+        self._is_heard = is_heard
+        #: Answers of which it is looked whether anybody waits for them.
+        self._answers: dict[Send, Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._shared = Outlets(
             broker=broker,
-            is_heard=is_heard,
             on_crowded=self._retire_idle,
             on_waiting=self._note_waiting,
             on_unheard=self._warn,
@@ -114,9 +116,27 @@ class Publisher:
             if due not in self._bound:
                 self._await_binding(due, send)
                 return
+        if envelope.kind is Kind.REPLY and envelope.destination.startswith(REPLIES):
+            self._answers[send] = self._loop.create_task(self._answer(send))
+            return
+        self._leave_by_outlet(send)
+
+    def _leave_by_outlet(self, send: Send) -> None:
         outlet = self._outlets.get(send.exchange) or self._new_outlet(send.exchange)
         if not outlet.put(send):
             self._waiting[send.future] = outlet.waiting
+
+    async def _answer(self, send: Send) -> None:
+        """Send an answer to where somebody waits: the broker says of none whether it was delivered."""
+        try:
+            if await self._is_heard(send.envelope.destination):
+                self._leave_by_outlet(send)
+            else:
+                send.fail(Unroutable(nobody_takes(send)))
+        except (WireError, MessagingError) as error:
+            send.fail(SendRefused(f"nothing was sent to {send.envelope.destination!r}: {error}"))
+        finally:
+            del self._answers[send]
 
     def _addressed(self, send: Send) -> bool:
         """Say where answers come in at the moment, if that is known."""
@@ -256,11 +276,12 @@ class Publisher:
         for waiting, _ in self._binding.values():
             yield from waiting
         yield from self._asking
+        yield from self._answers
 
     async def idle(self) -> None:
         """Return when all is confirmed or given up."""
         while self._open:
-            pending = [send.future for outlet in self._outlets.values() for send in outlet.written()]
+            pending = [send.future for outlet in self._outlets.values() for send in outlet.open.values()]
             pending += [send.future for send in self._unwritten()]
             if not pending:
                 return
@@ -270,7 +291,7 @@ class Publisher:
         """Fail what is left: as refused if it was not written."""
         self._closed = True
         error = SendRefused("the connection was closed before it was sent")
-        for _, task in tuple(self._binding.values()):
+        for task in (*(task for _, task in self._binding.values()), *self._answers.values()):
             task.cancel()
         for send in tuple(self._unwritten()):
             send.fail(error)

@@ -1,10 +1,12 @@
 """The harnesses of RabbitMQ: what only this broker can be made to do is added to what any can."""
 
 from itertools import cycle
+from types import TracebackType
 
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.testing.conformance.real import BrokerHarness
 from msgkit.testing.proxy import Direction
+from tests.rabbitmq.clearing import clear
 
 __all__ = ["ClusterHarness", "RabbitHarness"]
 
@@ -15,9 +17,20 @@ class RabbitHarness(BrokerHarness):
     # A quorum queue that was down looks every five seconds for what has expired in the meantime.
     afterwards = 6.0
 
-    def __init__(self, broker: RabbitMQ, *, management: bool) -> None:
+    def __init__(self, broker: RabbitMQ, *, management: bool, clears: bool = True) -> None:
         super().__init__(broker)
         self._page = broker.management_url if management else None
+        self._clears = broker.management_url if clears else None
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await super().__aexit__(kind, error, trace)
+        if self._clears is not None:
+            await clear(self._clears)
 
     @property
     def url(self) -> str:
@@ -32,7 +45,7 @@ class ClusterHarness(RabbitHarness):
     """A cluster of three, of which one node at a time is stopped or killed: another each time."""
 
     def __init__(self, broker: RabbitMQ) -> None:
-        super().__init__(broker, management=False)
+        super().__init__(broker, management=False, clears=False)
         self._turns = cycle(broker.nodes)
 
     async def stop(self) -> None:
