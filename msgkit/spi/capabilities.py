@@ -122,7 +122,7 @@ class Capabilities:
     delay: DelayLimits = field(default_factory=DelayLimits)
     max_body: int = MAX_BODY
     max_headers: int = MAX_HEADERS
-    #: May a crash between a confirmed copy and its settlement leave both?
+    #: May a crash between a confirmed copy and its settlement leave both? Who delays by copies makes such copies, too.
     forks: bool = False
     #: Are attempts exact also after a crash or a release?
     exact_attempts: bool = True

@@ -8,6 +8,8 @@ from msgkit.testing.conformance.ledger.records import Content, Fault, Promises, 
 
 __all__ = ["Conditions", "Handling"]
 
+_DOWN = ("broker-stop", "broker-kill")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Handling:
@@ -51,6 +53,15 @@ class Conditions:
         """Return when it ends, or when a fault takes it from its consumer."""
         fault = self.exposure(handling)
         return handling.end if fault is None else min(handling.end, fault.began)
+
+    def forks_of(self, since: float, due: float) -> Sequence[float]:
+        """Return when the broker went down while it held a message for later: it may hand that on twice."""
+        until = due + self.promises.settle_window
+        return [
+            fault.began
+            for fault in self.faults
+            if self.promises.forks and fault.kind in _DOWN and self._meets(fault, since, until)
+        ]
 
     def disturbed(self, consumer: str, since: float, until: float) -> bool:
         """Tell whether the consumer was stopped or touched by a fault in that time."""

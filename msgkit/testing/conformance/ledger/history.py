@@ -203,11 +203,12 @@ def _cases(
             place = name, publish.message_id
             queue = queues.get(name) or Declared(queue=name)
             resent = outcome == "unknown"
+            forked = () if publish.due is None else conditions.forks_of(publish.at, publish.due)
             yield Case(
                 sent=publish,
                 outcome=outcome,
                 queue=queue,
-                steps=trace(handled.get(place, ()), queue, conditions, resent=resent),
+                steps=trace(handled.get(place, ()), queue, conditions, resent=resent, forked=forked),
                 dead=buried.get(place, ()),
             )
 

@@ -45,12 +45,21 @@ class _Copy:
     due: float = -inf
 
 
-def trace(handlings: Sequence[Handling], queue: Declared, conditions: Conditions, *, resent: bool) -> Sequence[Step]:
+def trace(
+    handlings: Sequence[Handling],
+    queue: Declared,
+    conditions: Conditions,
+    *,
+    resent: bool,
+    forked: Sequence[float] = (),
+) -> Sequence[Step]:
     """Return a step for each delivery of one message to one queue, given in order of begin.
 
     :param resent: the broker may have any number of copies, because the publish is unknown
+    :param forked: when the broker went down while it held the message for later, and may have made one copy more
     """
     tracer = _Tracer(queue, conditions, resent=resent)
+    tracer.fork(forked)
     return tuple(tracer.step(handling) for handling in handlings)
 
 
@@ -62,6 +71,10 @@ class _Tracer:
         self._resent = resent
         self._past: list[Handling] = []
         self._copies = [_Copy(cause="sent", source=None, lowest=1, highest=1, since=-inf)]
+
+    def fork(self, times: Sequence[float]) -> None:
+        """Take it that there may be a copy more from each of these times on."""
+        self._copies += [_Copy(cause="fault", source=None, lowest=1, highest=1, since=since) for since in times]
 
     def step(self, handling: Handling) -> Step:
         step = self._entitled(handling) or self._stale(handling) or self._stray(handling)
@@ -91,7 +104,8 @@ class _Tracer:
         self._copies = [
             copy
             for copy in self._copies
-            if copy is not taken and (copy.source is not taken.source or self._forks(copy.source))
+            if copy is not taken
+            and (copy.source is None or copy.source is not taken.source or self._forks(copy.source))
         ]
 
     def _forks(self, source: Handling | None) -> bool:
