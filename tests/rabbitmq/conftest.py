@@ -10,6 +10,7 @@ from msgkit import Settings
 from msgkit.envelope import new_id
 from msgkit.testing.brokers import Provider, RabbitMQ, Unavailable
 from tests.brokers.requiring import unavailable
+from tests.rabbitmq.clearing import clear
 from tests.rabbitmq.harness import RabbitHarness
 from tests.rabbitmq.plain import Plain
 from tests.rabbitmq.spring import Spring
@@ -85,6 +86,7 @@ async def broker(troubled: RabbitMQ) -> AsyncIterator[RabbitMQ]:
     await troubled.proxy.heal()
     await troubled.resume()
     await troubled.start()
+    await clear(troubled.management_url)
 
 
 # -- for the conformance suite, and what else the ledger judges
