@@ -3,16 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from random import uniform
 
 from msgkit.errors import MessagingError
 from msgkit_rabbitmq.home import Guest
+from msgkit_rabbitmq.pauses import pause
 from msgkit_rabbitmq.wire import Connection, WireError
 
 __all__ = ["Comeback"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 #: Tries before somebody is told that it does not come back.
 _PATIENCE = 5
 
@@ -67,12 +66,7 @@ class Comeback:
                 if failures == _PATIENCE:
                     _log.error("queue %r cannot be consumed: %s", consumer.queue_name, error)
                     self._on_alarm(f"queue {consumer.queue_name!r} cannot be consumed: {error}")
-                await asyncio.sleep(_pause(failures))
+                await asyncio.sleep(pause(failures))
                 await self._declare()
             else:
                 _log.info("queue %r is consumed again", consumer.queue_name)
-
-
-def _pause(failures: int) -> float:
-    longest = min(_FIRST_PAUSE * 2 ** min(failures, 16), _LONGEST_PAUSE)
-    return uniform(longest / 2, longest)  # noqa: S311 -- jitter keeps no secret

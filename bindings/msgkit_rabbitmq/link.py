@@ -6,18 +6,16 @@ import logging
 import ssl
 from asyncio import Future, Task
 from collections.abc import Awaitable, Callable
-from random import uniform
 
 from msgkit.errors import BrokerUnavailable, ConfigurationError, MessagingError
 from msgkit_rabbitmq.address import Address, RabbitSettings
+from msgkit_rabbitmq.pauses import pause
 from msgkit_rabbitmq.tls import explained
 from msgkit_rabbitmq.wire import Connection, ConnectionLost, Login, LoginRefused, WireError
 
 __all__ = ["Link"]
 
 _log = logging.getLogger("msgkit.rabbitmq")
-#: Seconds before the second try, and at most before any.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 #: Seconds. Who is lost sooner, and again, may be lost for what is done with the connection.
 _BRIEF = 5.0
 _ACCESS, _NOT_ALLOWED = 403, 530
@@ -166,10 +164,7 @@ class Link:
     def _pause(self, failures: int, *, is_final: bool = False) -> float:
         if len(self._addresses) > failures:
             return 0.0
-        longest = min(_FIRST_PAUSE * 2 ** min(failures, 16), _LONGEST_PAUSE)
-        if is_final:
-            longest = _LONGEST_PAUSE
-        return uniform(longest / 2, longest)  # noqa: S311 -- jitter keeps no secret
+        return pause(failures, is_final=is_final)
 
     def _note(self, error: Exception, failures: int) -> None:
         self._reason = _why(error)

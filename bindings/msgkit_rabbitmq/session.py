@@ -11,7 +11,7 @@ from msgkit.envelope import Envelope, Kind
 from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, MessagingError, SendRefused, TopologyMismatch
 from msgkit.spi import BindingOptions, Down, Event, Fatal, Gap, Plan, ProvisionMode, Sink, Subscription, Topology, Up
 from msgkit_rabbitmq.address import RabbitSettings
-from msgkit_rabbitmq.capabilities import Version, version_of
+from msgkit_rabbitmq.capabilities import version_of
 from msgkit_rabbitmq.comeback import Comeback
 from msgkit_rabbitmq.consumer import RabbitConsumer
 from msgkit_rabbitmq.desk import desk
@@ -45,7 +45,6 @@ class Session:
         self._is_well = True
         self._closed = False
         self._provisioner: Provisioner | None = None
-        self._version: Version = (0, 0)
         self._answering = asyncio.Lock()
         self._on_reply: Callable[[Envelope], None] | None = None
         self._answered_at: str | None = None
@@ -193,9 +192,9 @@ class Session:
     # -- up and down
 
     async def _publishing_up(self, connection: Connection) -> None:
-        self._version = version_of(connection.server)
+        version = version_of(connection.server)
         if self._provisioner is None:
-            self._provisioner = Provisioner(self._settings, self._version)
+            self._provisioner = Provisioner(self._settings, version)
         else:
             restored = await self._provisioner.again(connection)
             self._tell_restored(restored, "it was removed while the connection was lost")

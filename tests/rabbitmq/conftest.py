@@ -17,16 +17,21 @@ from tests.rabbitmq.spring import Spring
 from tests.rabbitmq.trouble import MOST_BYTES
 
 
+def _running(broker: RabbitMQ) -> Iterator[RabbitMQ]:
+    """Start a broker for a whole session, or skip what needs it; end it with the session."""
+    try:
+        asyncio.run(broker.__aenter__())
+    except Unavailable as error:
+        unavailable(broker.name, error)
+    yield broker
+    asyncio.run(broker.__aexit__(None, None, None))
+
+
 @pytest.fixture(scope="session")
 def interop() -> Iterator[RabbitMQ]:
     """A RabbitMQ that msgkit shares with others."""
     broker = RabbitMQ(provider="process")
-    try:
-        asyncio.run(broker.__aenter__())
-    except Unavailable as error:
-        unavailable("rabbitmq", error)
-    yield broker
-    asyncio.run(broker.__aexit__(None, None, None))
+    yield from _running(broker)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -71,12 +76,7 @@ def troubled(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
     """A RabbitMQ that things are done to; each test has names of its own there."""
     config = {"max_message_size": MOST_BYTES}
     broker = RabbitMQ(provider=request.param, proxied=True, management=True, config=config)
-    try:
-        asyncio.run(broker.__aenter__())
-    except Unavailable as error:
-        unavailable(broker.name, error)
-    yield broker
-    asyncio.run(broker.__aexit__(None, None, None))
+    yield from _running(broker)
 
 
 @pytest.fixture
@@ -102,12 +102,7 @@ def _providers() -> Iterator[object]:
 def checked(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
     """The oldest version that is supported, and the newest."""
     broker = RabbitMQ(provider=request.param, proxied=True, management=True)
-    try:
-        asyncio.run(broker.__aenter__())
-    except Unavailable as error:
-        unavailable(broker.name, error)
-    yield broker
-    asyncio.run(broker.__aexit__(None, None, None))
+    yield from _running(broker)
 
 
 @pytest.fixture
