@@ -23,6 +23,7 @@ from msgkit.spi import (
 )
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import capabilities
+from msgkit_rabbitmq.counting import ready_in
 from msgkit_rabbitmq.lending import lend
 from msgkit_rabbitmq.session import Session
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, WireError
@@ -71,8 +72,8 @@ class RabbitMQBinding(Binding):
         return await self._session.listen_for_replies(on_reply)
 
     async def depth(self, queue: QueueSpec, /) -> Depth:
-        state = await self._ask(queue, lambda channel: channel.declare_queue(queue.name, passive=True))
-        return Depth(ready=state.messages, unsettled=None, delayed=None)
+        ready = await self._ask(queue, lambda channel: ready_in(queue.name, channel))
+        return Depth(ready=ready, unsettled=None, delayed=None)
 
     async def purge(self, queue: QueueSpec, /) -> int:
         return await self._ask(queue, lambda channel: channel.purge(queue.name))

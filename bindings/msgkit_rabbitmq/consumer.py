@@ -265,7 +265,7 @@ class RabbitConsumer:
                 state = await channel.declare_queue(self.queue_name, passive=True)
             except WireError:
                 return
-            empty = empty + 1 if state.messages == 0 else 0
+            empty = empty + 1 if state.is_certain and state.messages == 0 else 0
             if not empty:
                 await asyncio.sleep(_GLIMPSE)
         self._gathered(gathering)

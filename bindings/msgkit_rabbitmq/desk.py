@@ -1,14 +1,16 @@
 """Declaring and looking, over a channel that is opened again after each answer that closed it."""
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import TypeVar
 
 from msgkit.errors import TopologyMismatch
 from msgkit_rabbitmq.delays import READY, Bound, Made, infrastructure
-from msgkit_rabbitmq.layout import LIMIT, ExchangeForm, QueueForm, RouteForm
+from msgkit_rabbitmq.layout import LIMIT, QUORUM, ExchangeForm, QueueForm, RouteForm
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, Table
 
 __all__ = ["ABSENT", "Desk", "desk", "difference"]
@@ -23,6 +25,11 @@ _LIMITED = (
 #: The code of an answer that says that something is not there.
 ABSENT = 404
 _DENIED = 403
+#: A queue that is there for a moment.
+_NEXT = "msgkit.next"
+_SHORT_LIVED = {"x-queue-type": QUORUM, "x-expires": 60_000}
+#: Seconds after which the broker has written down what it made.
+_WRITTEN = 1.5
 _INEQUIVALENT = re.compile(
     r"inequivalent arg '(?P<name>[^']+)' for .*: received (?P<declared>.+) but current is (?P<there>.+)"
 )
@@ -120,6 +127,20 @@ class Desk:
             await self._ask(lambda channel: channel.declare_queue(form.name, arguments=older))
             _log.warning(_LIMITED, form.name, form.name)
 
+    async def settle(self) -> None:
+        """Have the broker write down where the queues are that it has just made.
+
+        It does so when it makes the next one, or within a second. If it is killed before, a quorum queue is there
+        afterwards without anything that was in it, and on some versions takes nothing any more.
+        """
+        name = f"{_NEXT}.{token_hex(8)}"
+        try:
+            await self._ask(lambda channel: channel.declare_queue(name, arguments=_SHORT_LIVED))
+            await self._ask(lambda channel: channel.delete_queue(name))
+        except ChannelClosed as error:
+            _log.debug("no queue of the name %r can be made, so the broker is given time: %s", name, error)
+            await asyncio.sleep(_WRITTEN)
+
     async def bind(self, route: RouteForm) -> None:
         """Have messages go that way.
 
@@ -137,12 +158,10 @@ class Desk:
         await self._ask(lambda channel: channel.bind_exchange(to, source, "", arguments))
 
     async def make_delays(self) -> None:
-        """Make what delays need, unless all of it is there.
+        """Make what delays need.
 
         :raises TopologyMismatch: when something else is there, saying what
         """
-        if await self.has_delays():
-            return
         for part in infrastructure():
             try:
                 await self._make(part)

@@ -14,6 +14,7 @@ from msgkit_rabbitmq.wire import Table
 
 __all__ = [
     "LIMIT",
+    "QUORUM",
     "ExchangeForm",
     "QueueForm",
     "RouteForm",
@@ -25,6 +26,7 @@ __all__ = [
 
 OptionT = TypeVar("OptionT", bound=Option)
 
+QUORUM = "quorum"
 #: After how many deliveries a broker takes a message away.
 LIMIT = "x-delivery-limit"
 #: Seconds for which an anonymous queue outlives its last consumer.
@@ -57,6 +59,10 @@ class QueueForm(NamedTuple):
     name: str
     arguments: Table
     owned: bool = True
+
+    @property
+    def is_quorum(self) -> bool:
+        return self.arguments.get("x-queue-type") == QUORUM
 
     def __str__(self) -> str:
         return ", ".join(_said(self.arguments))
@@ -106,7 +112,7 @@ def queue_form(spec: QueueSpec, version: Version) -> QueueForm:
     """
     option = _ours(spec.options, RabbitQueue, f"queue {spec.name!r}") or RabbitQueue()
     check_broker_name(spec.name, f"queue {spec.name!r}", owned=option.declare)
-    kind = option.kind or ("classic" if spec.priorities is not None or spec.anonymous else "quorum")
+    kind = option.kind or ("classic" if spec.priorities is not None or spec.anonymous else QUORUM)
     arguments: dict[str, object] = {"x-queue-type": kind}
     if spec.priorities is not None:
         arguments.update(_prioritized(spec, kind, version))
@@ -114,7 +120,7 @@ def queue_form(spec: QueueSpec, version: Version) -> QueueForm:
         arguments["x-single-active-consumer"] = True
     if spec.anonymous:
         arguments["x-expires"] = _SURVIVES * 1000
-    if kind == "quorum" and version >= _LIMITED:
+    if kind == QUORUM and version >= _LIMITED:
         # Else it takes a message away behind our back that went back twenty times.
         arguments[LIMIT] = -1
     return QueueForm(spec.name, {**arguments, **option.declared()}, owned=option.declare)

@@ -14,11 +14,17 @@ from urllib.parse import quote
 from msgkit.errors import ConfigurationError
 from msgkit_rabbitmq.address import Page, RabbitSettings
 
-__all__ = ["Bound", "Management"]
+__all__ = ["Bound", "Management", "NoPage"]
 
 _TIMEOUT = 10.0
 _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+#: What a page says whose broker ends, or has just begun.
+_ENDING = (500, 503)
 _OBJECT_NOT_FOUND = "Object Not Found"
+
+
+class NoPage(ConfigurationError):
+    """No page answers there: the address is wrong, or the broker is about to end."""
 
 
 class Bound(NamedTuple):
@@ -44,6 +50,7 @@ class Management:
     async def bindings_of(self, queue: str) -> list[Bound]:
         """Return what routes to a queue, but for the default exchange; nothing if there is no such queue.
 
+        :raises NoPage: when nothing answers there, saying why
         :raises ConfigurationError: when the page does not answer that, saying why
         """
         path = f"{quote(self._page.path, safe='/%')}/api/queues/{_part(self._settings.vhost)}/{_part(queue)}/bindings"
@@ -51,7 +58,7 @@ class Management:
             async with asyncio.timeout(_TIMEOUT):
                 status, body = await asyncio.to_thread(self._get, path)
         except (OSError, HTTPException, UnicodeError) as error:
-            raise self._error(_told(error)) from error
+            raise NoPage(self._said(_told(error))) from error
         return [_bound(each) for each in self._understood(status, body) if each["source"]]
 
     def _get(self, path: str) -> tuple[int, bytes]:
@@ -86,17 +93,17 @@ class Management:
         if status == _NOT_FOUND and isinstance(answer, dict) and answer.get("error") == _OBJECT_NOT_FOUND:
             return []
         if status in (_UNAUTHORIZED, _FORBIDDEN):
-            raise self._error(
+            why = (
                 f"refuses the user {self._page.user!r} ({reason or status}): it needs the right password, "
                 f"the tag `management` and access to the vhost {self._settings.vhost!r}"
             )
-        raise self._error(f"answers {status}{f' ({reason})' if reason else ''}, as no management page of RabbitMQ does")
+            raise ConfigurationError(self._said(why))
+        why = f"answers {status}{f' ({reason})' if reason else ''}, as no management page of RabbitMQ does"
+        raise (NoPage if status in _ENDING else ConfigurationError)(self._said(why))
 
-    def _error(self, why: str) -> ConfigurationError:
+    def _said(self, why: str) -> str:
         scheme = "https" if self._page.secure else "http"
-        return ConfigurationError(
-            f"RabbitMQ's management page at {scheme}://{self._page.address}{self._page.path} {why}"
-        )
+        return f"RabbitMQ's management page at {scheme}://{self._page.address}{self._page.path} {why}"
 
 
 def _told(error: Exception) -> str:

@@ -19,6 +19,7 @@ from msgkit_rabbitmq.wire import ChannelClosed, Connection
 
 __all__ = ["Provisioner", "Restored"]
 
+_QUEUE, _DELAYS = "queue", "delays"
 _MAKING = (ProvisionMode.CREATE, ProvisionMode.PRUNE)
 _UNSEEN = "AMQP cannot tell whether it is there; with the option management it is looked for"
 
@@ -56,33 +57,42 @@ class Provisioner:
             _refuse(plan, wanted, mode)
             self._makes = mode in _MAKING
             await self._make(asked, topology if self._makes else anonymous)
+            if any(self._is_new_quorum(entry) for entry in plan.entries):
+                await asked.settle()
             if mode is ProvisionMode.PRUNE:
                 await self._prune(asked, topology)
         return plan
+
+    def _is_new_quorum(self, entry: PlanEntry) -> bool:
+        if entry.action is not PlanAction.CREATE:
+            return False
+        return entry.what == _DELAYS or (entry.what == _QUEUE and self._queues[entry.name].is_quorum)
 
     async def again(self, connection: Connection) -> "Restored":
         """Declare all of it again."""
         gone: list[str] = []
         wrong: list[str] = []
         async with desk(connection) as asked:
-            forms: list[ExchangeForm | QueueForm] = [*self._exchanges.values(), *self._queues.values()]
-            for form in forms:
-                # What one of them has become keeps nobody from the others.
+            # What one of them has become keeps nobody from the others.
+            for exchange in self._exchanges.values():
                 try:
-                    if form.name in self._anonymous and not await asked.has(form):
-                        gone.append(form.name)
-                    await self._declare_again(asked, form)
-                except ChannelClosed as error:
-                    wrong.append(f"queue {form.name!r}: {difference(error)}")
+                    await asked.declare(exchange)
                 except TopologyMismatch as error:
                     wrong.append(str(error))
-        return Restored(gone, "; ".join(wrong) or None)
-
-    async def _declare_again(self, asked: Desk, form: ExchangeForm | QueueForm) -> None:
-        await asked.declare(form)
-        if isinstance(form, QueueForm):
-            for route in self._routes[form.name]:
-                await asked.bind(route)
+            for queue in self._queues.values():
+                try:
+                    if not await asked.has(queue):
+                        gone.append(queue.name)
+                    await asked.declare(queue)
+                    for route in self._routes[queue.name]:
+                        await asked.bind(route)
+                except ChannelClosed as error:
+                    wrong.append(f"queue {queue.name!r}: {difference(error)}")
+                except TopologyMismatch as error:
+                    wrong.append(str(error))
+            if any(self._queues[name].is_quorum for name in gone):
+                await asked.settle()
+        return Restored([name for name in gone if name in self._anonymous], "; ".join(wrong) or None)
 
     async def bind_due(self, connection: Connection, kind: Kind, destination: str) -> None:
         """Have delayed messages find a destination when they are due.
@@ -91,10 +101,13 @@ class Provisioner:
         """
         due = due_binding(address(kind, destination))
         async with desk(connection) as asked:
-            if not self._makes and not await asked.has_delays():
+            has_delays = await asked.has_delays()
+            if not has_delays and not self._makes:
                 raise SendRefused(f"delays need exchange {READY!r} and more: topology=create makes it, once")
             try:
-                await asked.make_delays()
+                if not has_delays:
+                    await asked.make_delays()
+                    await asked.settle()
                 if kind is Kind.EXCHANGE:
                     await asked.bind_exchange(destination, DUE_EXCHANGE, due)
                     await asked.bind(RouteForm(DUE_EXCHANGE, SINK, "", due))
@@ -120,7 +133,7 @@ class Provisioner:
                 yield ignored
         if _needs_delays(topology):
             action = PlanAction.EXISTS if await asked.has_delays() else PlanAction.CREATE
-            yield PlanEntry(action, "delays", f"{READY}.*", "exchanges and quorum queues that all queues share")
+            yield PlanEntry(action, _DELAYS, f"{READY}.*", "exchanges and quorum queues that all queues share")
 
     async def _survey_routes(self, queue: QueueSpec, *, is_there: bool) -> AsyncIterator[PlanEntry]:
         declared = list(route_forms(queue))
@@ -162,7 +175,7 @@ class Provisioner:
             self._queues[spec.name], self._routes[spec.name] = form, routes
             if spec.anonymous:
                 self._anonymous.add(spec.name)
-        if _needs_delays(topology):
+        if _needs_delays(topology) and not await asked.has_delays():
             await asked.make_delays()
 
     async def _prune(self, asked: Desk, topology: Topology) -> None:
@@ -181,7 +194,7 @@ def _needs_delays(topology: Topology) -> bool:
 
 async def _surveyed(asked: Desk, form: ExchangeForm | QueueForm) -> PlanEntry:
     """Look, and then declare what is there once more, which changes nothing and tells whether it is the same."""
-    what, name = "exchange" if isinstance(form, ExchangeForm) else "queue", form.name
+    what, name = "exchange" if isinstance(form, ExchangeForm) else _QUEUE, form.name
     try:
         if await asked.has(form):
             await asked.declare(form)

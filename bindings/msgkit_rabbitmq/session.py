@@ -17,6 +17,7 @@ from msgkit_rabbitmq.consumer import RabbitConsumer
 from msgkit_rabbitmq.desk import desk
 from msgkit_rabbitmq.home import Guest
 from msgkit_rabbitmq.link import Link
+from msgkit_rabbitmq.management import NoPage
 from msgkit_rabbitmq.provisioning import Provisioner, Restored
 from msgkit_rabbitmq.publisher import Publisher
 from msgkit_rabbitmq.replies import listen_for_replies
@@ -28,6 +29,8 @@ __all__ = ["Session"]
 _log = logging.getLogger("msgkit.rabbitmq")
 #: Connections lost while declaring before that is given up.
 _LOSSES = 3
+#: Seconds in which a broker that ends has closed all.
+_MOMENT = 3.0
 
 
 class Session:
@@ -132,6 +135,11 @@ class Session:
                 # Who loses the connection each time that he declares this, declares what it does not survive.
                 if connection.is_open or losses == _LOSSES:
                     raise TopologyMismatch(f"the broker refused to declare: {error}") from error
+            except NoPage:
+                losses += 1
+                # A broker that ends takes its page away a moment before its connections.
+                if losses == _LOSSES or not await connection.ends(_MOMENT):
+                    raise
 
     async def subscribe(self, subscription: Subscription, sink: Sink) -> RabbitConsumer:
         """Return a consumer that takes part."""

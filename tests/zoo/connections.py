@@ -83,6 +83,24 @@ class LosesWhatWaits(_Lossy):
             queue.purge()
 
 
+@caught_by("a_broker_killed_as_soon_as_a_queue_is_there_loses_no_confirmed_message")
+class WritesQueuesDownLate(_Lossy):
+    """Empties the queues that it made less than a second before it lost its connection."""
+
+    def born(self) -> None:
+        self.young: dict[str, float] = {}
+
+    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
+        plan = await super().provision(topology, mode)
+        self.young |= dict.fromkeys(topology.queues, time.monotonic())
+        return plan
+
+    def went_down(self) -> None:
+        for name, made in self.young.items():
+            if time.monotonic() - made < 1:
+                self.broker.content.queues[name].purge()
+
+
 @caught_by(
     "an_anonymous_queue_that_was_away_too_long_reports_a_gap", "exchanges_queues_and_routes_are_there_after_a_restart"
 )

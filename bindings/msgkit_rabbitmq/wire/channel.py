@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct, error
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from msgkit_rabbitmq.wire import methods
 from msgkit_rabbitmq.wire.errors import ChannelClosed, Garbled, WireError
@@ -26,23 +26,16 @@ from msgkit_rabbitmq.wire.frames import (
 )
 from msgkit_rabbitmq.wire.incoming import Delivered, Incoming, Returned, leave_it
 from msgkit_rabbitmq.wire.methods import Method, integer
+from msgkit_rabbitmq.wire.states import QueueState
 from msgkit_rabbitmq.wire.tables import MalformedTable, Table
 
-__all__ = ["Channel", "QueueState", "Writer"]
+__all__ = ["Channel", "Writer"]
 
 _DELIVER, _ACK, _NACK = b"\x00\x3c\x00\x3c", b"\x00\x3c\x00\x50", b"\x00\x3c\x00\x78"
 _CONFIRM = Struct(">QB")
 _TAG = Struct(">QB")
 _ACK_FRAME = Struct(">BHLIQBB")
 _ACK_METHOD, _NACK_METHOD = 60 << 16 | 80, 60 << 16 | 120
-
-
-class QueueState(NamedTuple):
-    """What a broker says of a queue that was declared."""
-
-    name: str
-    messages: int
-    consumers: int
 
 
 class Writer(Protocol):
@@ -154,6 +147,9 @@ class Channel:
     async def purge(self, queue: str) -> int:
         (count,) = await self._call(methods.QUEUE_PURGE_OK, methods.QUEUE_PURGE, 0, queue, 0)
         return integer(count)
+
+    async def delete_queue(self, queue: str) -> None:
+        await self._call(methods.QUEUE_DELETE_OK, methods.QUEUE_DELETE, 0, queue, False, False, False)  # noqa: FBT003 -- fields
 
     async def consume(
         self,

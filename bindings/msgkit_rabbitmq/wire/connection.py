@@ -166,6 +166,11 @@ class Connection(asyncio.Protocol):
             self.abort("closed by ourselves")
         await asyncio.wait([self._gone], timeout=_LINGER)
 
+    async def ends(self, within: float) -> bool:
+        """Tell whether it is lost by now, or will be within so many seconds."""
+        await asyncio.wait([self._gone], timeout=within)
+        return not self.is_open
+
     def abort(self, reason: str) -> None:
         """Let go of the peer at once."""
         self._abort(ConnectionLost(reason))

@@ -42,6 +42,8 @@ __all__ = [
     "QUEUE_BIND_OK",
     "QUEUE_DECLARE",
     "QUEUE_DECLARE_OK",
+    "QUEUE_DELETE",
+    "QUEUE_DELETE_OK",
     "QUEUE_PURGE",
     "QUEUE_PURGE_OK",
     "QUEUE_UNBIND",
@@ -184,6 +186,8 @@ QUEUE_BIND = Method("queue.bind", (50, 20), "hsssbt")
 QUEUE_BIND_OK = Method("queue.bind-ok", (50, 21))
 QUEUE_PURGE = Method("queue.purge", (50, 30), "hsb")
 QUEUE_PURGE_OK = Method("queue.purge-ok", (50, 31), "l")
+QUEUE_DELETE = Method("queue.delete", (50, 40), "hsbbb")
+QUEUE_DELETE_OK = Method("queue.delete-ok", (50, 41), "l")
 QUEUE_UNBIND = Method("queue.unbind", (50, 50), "hssst")
 QUEUE_UNBIND_OK = Method("queue.unbind-ok", (50, 51))
 BASIC_QOS = Method("basic.qos", (60, 10), "lhb")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from threading import Lock
 
 from msgkit.errors import ConfigurationError, MessagingError
 from msgkit.testing.brokers.programs import Running
@@ -44,6 +45,9 @@ class Node:
         self._answers = answers
         #: What its log says where it may be started once more.
         self._passing = passing
+        # Threads go on when whoever waited for them was cancelled. A kill does not wait for an orderly stop.
+        self._stopping = Lock()
+        self._killing = Lock()
 
     def __repr__(self) -> str:
         return f"Node({self.name!r}, {self.address})"
@@ -103,6 +107,9 @@ class Node:
     # -- the same without a loop
 
     def start_now(self) -> None:
+        with self._stopping, self._killing:
+            # What ends it is over.
+            pass
         if self._running.is_alive():
             # Who is frozen would never answer.
             self._running.resume()
@@ -120,10 +127,12 @@ class Node:
             time.sleep(_LOOK)
 
     def stop_now(self) -> None:
-        self._running.stop(_STOPPING)
+        with self._stopping:
+            self._running.stop(_STOPPING)
 
     def kill_now(self) -> None:
-        self._running.kill()
+        with self._killing:
+            self._running.kill()
 
     def pause_now(self) -> None:
         self._running.pause()

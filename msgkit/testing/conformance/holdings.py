@@ -48,8 +48,7 @@ class Holdings:
 
     async def is_settled(self, queue: Queue[Any]) -> bool:
         """Tell whether the queue is empty and nothing of it in anybody's hands, as far as is known."""
-        depth = await self.depth(queue)
-        return depth is None or (depth.agrees(ready=0) and not depth.delayed)
+        return _is_empty(await self.depth(queue))
 
     async def has_dead(self, queue: Queue[Any]) -> bool:
         """Tell whether dead letters of a queue wait."""
@@ -62,11 +61,25 @@ class Holdings:
             depth = await self.depth(queue.dead_letters)
             if depth is not None and (n := depth.ready + (depth.unsettled or 0)):
                 await self.dead(queue, n)
-            await self._record(queue.dead_letters)
-        await self._record(queue)
+            self._record(queue.dead_letters, depth if _is_empty(depth) else await self._rested(queue.dead_letters))
+        self._record(queue, await self._rested(queue))
 
-    async def _record(self, queue: Queue[Any]) -> None:
-        await self.journal.until(lambda: self.is_settled(queue), self.patience)
-        if (depth := await self.depth(queue)) is not None:
+    async def _rested(self, queue: Queue[Any]) -> Depth | None:
+        """Return what is in a queue when it is empty, or after a while."""
+        last: list[Depth | None] = []
+
+        async def is_empty() -> bool:
+            last[:] = [await self.depth(queue)]
+            return _is_empty(last[0])
+
+        await self.journal.until(is_empty, self.patience)
+        return last[0]
+
+    def _record(self, queue: Queue[Any], depth: Depth | None) -> None:
+        if depth is not None:
             with self.journal.writing() as ledger:
                 ledger.left(queue.name, depth.ready + (depth.delayed or 0), depth.unsettled or 0)
+
+
+def _is_empty(depth: Depth | None) -> bool:
+    return depth is None or (depth.agrees(ready=0) and not depth.delayed)

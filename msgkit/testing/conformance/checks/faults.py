@@ -75,6 +75,24 @@ async def a_killed_broker_loses_no_confirmed_message(lab: Lab) -> None:
     await survives(lab, "broker-kill", ["kill", "start"])
 
 
+@check(3, 13, needs=(Fault.KILL,), limit=10)
+async def a_broker_killed_as_soon_as_a_queue_is_there_loses_no_confirmed_message(lab: Lab) -> None:
+    # Nothing is made after it: not its dead letters, and nothing that all queues share.
+    queue = lab.queue(dead_letters=False)
+    await lab.declare(lab.queue("elder"))
+    await lab.declare(queue)
+    handler = lab.handler(queue).does(accept)
+    async with lab.fault("broker-kill"):
+        await lab.send_all(queue, numbered("young", FEW))
+        await lab.harness.kill()
+        await lab.harness.start()
+        async with lab.application(handler):
+            await lab.until(lambda: {*handler.accepted} == {*numbered("young", FEW)}, "every message handled")
+            # And it takes more.
+            await lab.send(queue, "afterwards")
+            await lab.gets(handler, "afterwards")
+
+
 @check(3, 13, needs=(Fault.PAUSE,), limit=10)
 async def a_frozen_broker_loses_no_confirmed_message(lab: Lab) -> None:
     await survives(lab, "pause", ["pause", "resume"])
