@@ -16,8 +16,8 @@ from msgkit.envelope import NO_HEADERS, Envelope, Kind
 from msgkit.errors import MessagingError
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
-from msgkit_rabbitmq.copies import Copies
-from msgkit_rabbitmq.gathering import Gathering
+from msgkit_rabbitmq.copies import Copies, look_at
+from msgkit_rabbitmq.gathering import Gathering, line_has_ended
 from msgkit_rabbitmq.home import Home
 from msgkit_rabbitmq.mapping import ORIGIN, address
 from msgkit_rabbitmq.taking import Handle, channel_to, id_of, taken, taken_back
@@ -29,9 +29,8 @@ __all__ = ["RabbitConsumer"]
 _log = logging.getLogger("msgkit.rabbitmq")
 #: The most that AMQP lets be asked for.
 _MOST = 65_535
-#: Seconds between two looks at whether more is to come.
-_GLIMPSE = 0.01
-_SURE = 2
+#: So many times as much is asked for when it was not enough.
+_WIDER = 4
 #: Seconds for copies to be confirmed when a consumer is closed.
 _PATIENCE = 5.0
 
@@ -182,7 +181,7 @@ class RabbitConsumer:
         if not self._queue.ordered:
             for raw in tuple(self._unsettled.in_hand()):
                 if isinstance(raw.handle, Handle) and raw.handle.is_worn and raw not in self._copies:
-                    self._renewed(raw, raw.handle).add_done_callback(_look_at)
+                    self._renewed(raw, raw.handle).add_done_callback(look_at)
         await self._copies.finish(_PATIENCE)
         self._flush()
         channel = self._let_go()
@@ -249,25 +248,21 @@ class RabbitConsumer:
         if self._gathering is None:
             self._inbox.append(message)
             self._look_into_inbox()
-        elif self._gathering.add(message):
-            self._gathered(self._gathering)
-        elif len(self._gathering.messages) == 1:
-            self._home.spawn(self._watch(self._gathering, channel))
+        else:
+            self._gather(self._gathering, message, channel)
+
+    def _gather(self, gathering: Gathering, message: Delivered, channel: Channel) -> None:
+        gathering.add(message)
+        if gathering.is_whole or (gathering.is_full and self._prefetch == _MOST):
+            self._gathered(gathering)
+        elif gathering.is_full:
+            self._prefetch = min(self._prefetch * _WIDER, _MOST)
+            self._give_up(channel, f"more than {len(gathering.messages)} messages came back, which are put in order")
+        elif len(gathering.messages) == 1:
+            self._home.spawn(self._watch(gathering, channel))
 
     async def _watch(self, gathering: Gathering, channel: Channel) -> None:
-        """Look whether all that came back is here.
-
-        The channel answers before it passes on what it was given meanwhile: so it is asked twice.
-        """
-        empty = 0
-        while gathering is self._gathering and empty < _SURE:
-            try:
-                state = await channel.declare_queue(self.queue_name, passive=True)
-            except WireError:
-                return
-            empty = empty + 1 if state.is_certain and state.messages == 0 else 0
-            if not empty:
-                await asyncio.sleep(_GLIMPSE)
+        await line_has_ended(self.queue_name, channel)
         self._gathered(gathering)
 
     def _gathered(self, gathering: Gathering) -> None:
@@ -323,9 +318,16 @@ class RabbitConsumer:
 
     def _cancelled(self, channel: Channel) -> None:
         if channel is self._channel:
-            self._lost(ChannelClosed(0, "the queue was deleted, or its node went away"))
-            # What is in hand of it goes back.
-            self._home.spawn(channel.close())
+            self._give_up(channel, "the queue was deleted, or its node went away")
+
+    def _give_up(self, channel: Channel, why: str) -> None:
+        """Begin anew over another channel, when what is in hand has gone back."""
+        self._lost(ConnectionLost(why))
+        self._home.spawn(self._begin_anew(channel, why))
+
+    async def _begin_anew(self, channel: Channel, why: str) -> None:
+        await channel.close()
+        self._home.bring_back(self, why)
 
     def _let_go(self) -> Channel | None:
         """Forget the channel and what came over it: the broker gives it to somebody again."""
@@ -342,9 +344,3 @@ class RabbitConsumer:
         self._unsettled.clear()
         self._bytes = 0
         return channel
-
-
-def _look_at(settled: "Future[None]") -> None:
-    """See an error, if there is one: then the message goes back as it is."""
-    if not settled.cancelled():
-        settled.exception()

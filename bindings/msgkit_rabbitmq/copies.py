@@ -11,7 +11,7 @@ from msgkit_rabbitmq.publisher import Publisher
 from msgkit_rabbitmq.taking import Handle, taken_back
 from msgkit_rabbitmq.wire import Table
 
-__all__ = ["Copies"]
+__all__ = ["Copies", "look_at"]
 
 
 class Copies:
@@ -63,3 +63,9 @@ class Copies:
         if self._under_way:
             await asyncio.wait(tuple(self._under_way), timeout=patience)
             self.abandon()
+
+
+def look_at(settled: "Future[None]") -> None:
+    """See an error, if there is one: then the message goes back as it is."""
+    if not settled.cancelled():
+        settled.exception()

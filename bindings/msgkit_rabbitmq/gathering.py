@@ -2,29 +2,40 @@
 
 A quorum queue keeps what was given back in a line of its own, which is served first. Who leaves when he was
 served a part of it gives that part back to the end of the line: behind what was sent after it. So a consumer that
-begins takes the whole line, which is never longer than the messages that one consumer may hold, and
-sorts it by when they were sent.
+begins takes the whole line and sorts it by when the messages were sent. Where the line is longer than what he may
+hold, he begins anew and may hold more.
 """
 
-from msgkit_rabbitmq.mapping import sent_at
-from msgkit_rabbitmq.wire import Delivered
+import asyncio
 
-__all__ = ["Gathering"]
+from msgkit_rabbitmq.mapping import sent_at
+from msgkit_rabbitmq.wire import Channel, Delivered, WireError
+
+__all__ = ["Gathering", "line_has_ended"]
+
+#: Seconds between two looks at whether more is to come.
+_GLIMPSE = 0.01
+_SURE = 2
 
 
 class Gathering:
     """The first messages of a consumer, until one comes that was never given back, or no more can come."""
 
-    __slots__ = ("_most", "messages")
+    __slots__ = ("_most", "is_whole", "messages")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.messages: list[Delivered] = []
+        #: Has one come that is behind the line?
+        self.is_whole = False
 
-    def add(self, message: Delivered) -> bool:
-        """Take a message; tell whether the line has ended."""
+    @property
+    def is_full(self) -> bool:
+        return len(self.messages) >= self._most
+
+    def add(self, message: Delivered) -> None:
         self.messages.append(message)
-        return not message.redelivered or len(self.messages) >= self._most
+        self.is_whole = not message.redelivered
 
     def in_order(self) -> list[Delivered]:
         """Return them as they were sent; as they came, if it is not known of all when that was."""
@@ -33,3 +44,19 @@ class Gathering:
         if len(known) < len(times):
             return self.messages
         return [message for _, _, message in sorted(zip(known, range(len(known)), self.messages, strict=True))]
+
+
+async def line_has_ended(queue: str, channel: Channel) -> None:
+    """Return when all that came back to a queue has been delivered, or the channel is lost.
+
+    The channel answers before it passes on what it was given meanwhile: so it is asked twice.
+    """
+    empty = 0
+    while empty < _SURE:
+        try:
+            state = await channel.declare_queue(queue, passive=True)
+        except WireError:
+            return
+        empty = empty + 1 if state.is_certain and state.messages == 0 else 0
+        if not empty:
+            await asyncio.sleep(_GLIMPSE)

@@ -1,7 +1,11 @@
+import asyncio
+from threading import Event
+
 import pytest
 
 from msgkit.testing import FaultProxy
 from msgkit.testing.brokers import Broker
+from msgkit.testing.brokers.nodes import Node
 from tests.brokers.doing import CHECKS, Check
 
 pytestmark = pytest.mark.broker
@@ -23,6 +27,25 @@ async def test_a_fault_that_does_nothing_is_noticed(
         patch.setattr(owner, check.fault, _nothing)
         with pytest.raises((AssertionError, TimeoutError, OSError, pytest.fail.Exception)):
             await check.run(hurt, 2)
+
+
+async def test_a_start_waits_for_a_stop_that_was_given_up(hurt: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, over = Event(), Event()
+    stop = Node.stop_now
+
+    def watched(node: Node) -> None:
+        begun.set()
+        stop(node)
+        over.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Node, "stop_now", watched)
+        stopping = asyncio.create_task(hurt.stop())
+        assert await asyncio.to_thread(begun.wait, 10)
+        stopping.cancel()
+        await hurt.start()
+    assert over.is_set()
+    assert all([await node.is_alive() for node in hurt.nodes])
 
 
 async def _nothing(*_: object, **__: object) -> None:

@@ -38,7 +38,8 @@ class RabbitHarness(BrokerHarness):
 
     async def lose_confirm(self, *, stored: bool) -> None:
         # Signs of life have 8 bytes, a confirm has 21, and the smallest message more than 64.
-        await self.broker.proxy.cut_after(20 if stored else 64, Direction.DOWN if stored else Direction.UP)
+        for proxy in self.proxies:
+            await proxy.cut_after(20 if stored else 64, Direction.DOWN if stored else Direction.UP)
 
 
 class ClusterHarness(RabbitHarness):

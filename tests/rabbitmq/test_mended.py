@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+from urllib.parse import urlsplit
 
 import pytest
 
 from msgkit import Application, Exchange, MessageTemplate, Settings
 from msgkit.envelope import Kind, new_id
 from msgkit.errors import MessagingError, SendRefused, Unroutable
-from msgkit.spi import ExchangeSpec, Fatal, QueueSpec
+from msgkit.settlement import ACCEPT
+from msgkit.spi import ExchangeSpec, Fatal, PlanAction, QueueSpec
 from msgkit.testing.brokers import RabbitMQ
+from msgkit.testing.proxy import FaultProxy
 from tests.rabbitmq.test_refusals import user_with
 from tests.rabbitmq.trouble import MOST_BYTES, Bench, message, plain, settings
 
@@ -70,6 +73,47 @@ async def test_a_topology_that_the_broker_hangs_up_on_is_given_up(broker: Rabbit
     async with Bench.open(broker.url, wait=2) as bench, asyncio.timeout(10):
         with pytest.raises(MessagingError, match="541"):
             await bench.declare(QueueSpec(name="ü" * 127))
+
+
+async def test_order_survives_consumers_that_take_less_at_a_time_than_those_before_them(broker: RabbitMQ) -> None:
+    """What the first gave back is more than the next one holds, which leaves with a part of it."""
+    queue = QueueSpec(name=new_id(), ordered=True)
+    async with Bench.open(broker.url) as bench, asyncio.timeout(30):
+        await bench.declare(queue)
+        for number in range(12):
+            await bench.send(f"{number}", queue.name, key="lane", sent_at=1e9 + number)
+        for window, last in ((9, 8), (3, 2), (3, 2)):
+            taker = await bench.consume(queue, window)
+            assert (await taker.take_all(window))[-1].envelope.body == b"%d" % last
+            await taker.consumer.close()
+        taker = await bench.consume(queue, 2)
+        for number in range(12):
+            delivery = await taker.take()
+            assert delivery.envelope.body == b"%d" % number
+            await taker.settle(delivery, ACCEPT)
+
+
+async def test_a_broker_whose_page_goes_first_is_waited_for(broker: RabbitMQ) -> None:
+    """A broker that ends takes its management page away a moment before its connections."""
+    queue = QueueSpec(name=new_id())
+    page = urlsplit(broker.management_url)
+    async with FaultProxy.before(str(page.hostname), page.port or 80) as before:
+        options = {"management": f"http://{before.address}"}
+        async with Bench.open(broker.url, options=options) as bench, asyncio.timeout(20):
+            await bench.declare(queue)
+            await before.hold()
+            declaring = asyncio.create_task(bench.declare(queue))
+            while not before.connections:  # noqa: ASYNC110 -- a proxy has no event for it
+                await asyncio.sleep(0.01)
+            await before.heal()
+            await before.refuse()
+            await before.cut()
+            await broker.proxy.cut()
+            await before.accept()
+            plan = await declaring
+    assert (PlanAction.EXISTS, "queue", queue.name) in [
+        (entry.action, entry.what, entry.name) for entry in plan.entries
+    ]
 
 
 async def test_a_send_alone_on_its_way_to_an_exchange_that_was_deleted_is_refused(broker: RabbitMQ) -> None:

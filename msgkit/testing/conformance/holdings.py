@@ -1,5 +1,7 @@
 """What the broker says that it holds; and dead letters, taken from it."""
 
+import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from msgkit.message import Message
@@ -55,8 +57,13 @@ class Holdings:
         depth = await self.depth(queue.dead_letters)
         return depth is not None and depth.ready > 0
 
-    async def sweep(self, queue: Queue[Any]) -> None:
-        """Collect the dead letters of a queue, and record what it and they still hold."""
+    async def sweep(self, queues: Iterable[Queue[Any]]) -> None:
+        """Collect the dead letters of queues, and record what these and they still hold."""
+        for found in await asyncio.gather(*map(self._sweep_one, queues), return_exceptions=True):
+            if found is not None:
+                raise found
+
+    async def _sweep_one(self, queue: Queue[Any]) -> None:
         if queue.has_dead_letters:
             depth = await self.depth(queue.dead_letters)
             if depth is not None and (n := depth.ready + (depth.unsettled or 0)):

@@ -1,6 +1,5 @@
 """What a check works with: names of its own, applications, recorded messages, deadlines."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
@@ -340,9 +339,7 @@ class Lab(Waiting, Sending, Holdings):
                 self.ledger.expired(queue.name, count, self.journal.now())
         # An anonymous queue goes with its client.
         swept = [queue for queue in self._listened.values() if queue.name not in self._left and not queue.is_anonymous]
-        for found in await asyncio.gather(*map(self.sweep, swept), return_exceptions=True):
-            if found is not None:
-                raise found
+        await self.sweep(swept)
         if any(isinstance(each, Attempted) for each in self.ledger.records):
             self.ledger.judge(self.harness.tolerance).check()
 

@@ -30,7 +30,7 @@ class BrokerHarness(Harness):
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         nodes = broker.nodes
-        self._proxies = list(dict.fromkeys(node.proxy for node in nodes)) if nodes else [broker.proxy]
+        self.proxies = list(dict.fromkeys(node.proxy for node in nodes)) if nodes else [broker.proxy]
 
     async def __aexit__(
         self,
@@ -45,14 +45,14 @@ class BrokerHarness(Harness):
         return self.broker.url
 
     async def heal(self) -> None:
-        for proxy in self._proxies:
+        for proxy in self.proxies:
             await proxy.heal()
         if self.broker.nodes:
             await self.broker.resume()
             await self.broker.start()
 
     async def cut_connections(self) -> None:
-        for proxy in self._proxies:
+        for proxy in self.proxies:
             await proxy.cut()
         # Clients on this loop hear of it in its next turns: what a check sends from now on, it sends after the cut.
         for _ in range(_TURNS):
@@ -75,9 +75,9 @@ class BrokerHarness(Harness):
 
     async def lose_confirm(self, *, stored: bool) -> None:
         # The next byte of a confirm is the last of its connection; or that of a message is.
-        for proxy in self._proxies:
+        for proxy in self.proxies:
             await proxy.cut_after(0, Direction.DOWN if stored else Direction.UP)
 
     async def slow(self, seconds: float) -> None:
-        for proxy in self._proxies:
+        for proxy in self.proxies:
             await proxy.delay(seconds, Direction.DOWN)
