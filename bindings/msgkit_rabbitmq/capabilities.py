@@ -19,6 +19,11 @@ _LATENESS = 1.0
 _SETTLE_WINDOW = 1.0
 _LEVELS = Emulated("levels of 100 ms times a power of two, shared by all queues", "a hop for each bit of the delay")
 
+_LOOKING = Emulated(
+    "declaring passively",
+    "a round trip, and half a second for a queue that is empty and has no consumers; only what is ready is counted",
+)
+
 
 def version_of(server: Mapping[str, object]) -> Version:
     """Return the broker's version.
@@ -77,7 +82,7 @@ def _powers(settings: RabbitSettings) -> Mapping[Power, Support]:
         Power.BROWSE: Refused(
             "to look at a message is to take it, which counts as a crash", "use receiver(), or the management page"
         ),
-        Power.INSPECT: Emulated("declaring passively", "a round trip; only what is ready is counted"),
+        Power.INSPECT: _LOOKING,
         Power.PRUNE: NATIVE
         if settings.management is not None
         else Refused("AMQP cannot tell which routes are there", "set the option management, such as http://host:15672"),

@@ -11,9 +11,9 @@ from typing import TypeVar
 from msgkit.errors import TopologyMismatch
 from msgkit_rabbitmq.delays import READY, Bound, Made, infrastructure
 from msgkit_rabbitmq.layout import LIMIT, QUORUM, ExchangeForm, QueueForm, RouteForm
-from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, Table
+from msgkit_rabbitmq.wire import ACCESS_REFUSED, NOT_FOUND, Channel, ChannelClosed, Connection, Table
 
-__all__ = ["ABSENT", "Desk", "desk", "difference"]
+__all__ = ["Desk", "Desks", "desk", "difference"]
 
 T = TypeVar("T")
 
@@ -22,9 +22,8 @@ _LIMITED = (
     "queue %r was declared without a delivery limit, and this RabbitMQ takes away what went back to it 20 times; "
     "say otherwise: rabbitmqctl set_policy --apply-to queues NAME '^%s$' '{\"delivery-limit\": -1}'"
 )
-#: The code of an answer that says that something is not there.
-ABSENT = 404
-_DENIED = 403
+#: So many channels are kept for questions.
+_KEPT = 8
 #: A queue that is there for a moment.
 _NEXT = "msgkit.next"
 _SHORT_LIVED = {"x-queue-type": QUORUM, "x-expires": 60_000}
@@ -51,6 +50,31 @@ async def desk(connection: Connection) -> AsyncGenerator["Desk"]:
         yield opened
     finally:
         await opened.close()
+
+
+class Desks:
+    """Desks that wait for the next question, over the connection of the moment."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._free: list[Desk] = []
+
+    @asynccontextmanager
+    async def one(self, connection: Connection) -> AsyncGenerator["Desk"]:
+        """Ask something for which a channel of its own would cost more than the question."""
+        if connection is not self._connection:
+            self._connection, self._free = connection, []
+        opened = self._free.pop() if self._free else Desk(connection)
+        try:
+            yield opened
+        except BaseException:
+            # Its answer may be still to come.
+            await opened.close()
+            raise
+        if connection is self._connection and len(self._free) < _KEPT:
+            self._free.append(opened)
+        else:
+            await opened.close()
 
 
 class Desk:
@@ -87,7 +111,7 @@ class Desk:
         try:
             await self._ask(look)
         except ChannelClosed as error:
-            if error.code == ABSENT and "inaccessible" not in error.text:
+            if error.code == NOT_FOUND and "inaccessible" not in error.text:
                 return False
             raise
         return True
@@ -184,7 +208,9 @@ def difference(error: ChannelClosed) -> str:
     """Say in our words what the broker says."""
     found = _INEQUIVALENT.search(error.text)
     if found is None:
-        return f"the broker says: {error.text}" if error.code != _DENIED else f"it is not permitted: {error.text}"
+        return (
+            f"the broker says: {error.text}" if error.code != ACCESS_REFUSED else f"it is not permitted: {error.text}"
+        )
     name = _CALLED.get(found["name"], found["name"])
     return f"{name}={_value(found['declared'])} is declared, but {name}={_value(found['there'])} is there"
 

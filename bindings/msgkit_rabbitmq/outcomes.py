@@ -7,11 +7,20 @@ from dataclasses import dataclass, field
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
-from msgkit_rabbitmq.wire import ChannelClosed, MalformedTable, Returned, Table, WireError, decode_properties
+from msgkit_rabbitmq.wire import (
+    ACCESS_REFUSED,
+    NOT_FOUND,
+    ChannelClosed,
+    MalformedTable,
+    Returned,
+    Table,
+    WireError,
+    decode_properties,
+)
 
 __all__ = ["Fate", "Send", "fates", "is_alike", "is_equal", "nobody_takes", "not_stored", "refusal", "unconfirmed"]
 
-_DENIED, _ABSENT, _TOO_LARGE = 403, 404, 406
+_TOO_LARGE = 406
 _LIMIT = re.compile(r"message size \d+ .* max size (?P<most>\d+)")
 
 
@@ -110,7 +119,7 @@ def fates(sends: Sequence[Send], error: WireError) -> Fate:
             if size > most:
                 refused = SendRefused(f"the broker takes no message of {size:,} bytes, at most {most:,}")
                 return Fate([*unknown[:at], (send, refused)], sends[at + 1 :])
-    if error.code in (_ABSENT, _DENIED):
+    if error.code in (NOT_FOUND, ACCESS_REFUSED):
         # It was the last of them, or one before it.
         return Fate([*unknown[:-1], (sends[-1], refusal(sends[-1].exchange, error))])
     return Fate(unknown)
@@ -118,6 +127,6 @@ def fates(sends: Sequence[Send], error: WireError) -> Fate:
 
 def refusal(exchange: str, error: ChannelClosed) -> SendRefused:
     """Say why nothing can be sent to an exchange."""
-    if error.code == _ABSENT:
+    if error.code == NOT_FOUND:
         return Unroutable(f"exchange {exchange!r} does not exist")
     return SendRefused(f"exchange {exchange!r}: {error.text}")

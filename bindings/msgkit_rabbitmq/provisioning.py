@@ -11,11 +11,11 @@ from msgkit.values import Option
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import Version
 from msgkit_rabbitmq.delays import DUE_EXCHANGE, READY, SINK, due_binding
-from msgkit_rabbitmq.desk import ABSENT, Desk, desk, difference
+from msgkit_rabbitmq.desk import Desk, desk, difference
 from msgkit_rabbitmq.layout import ExchangeForm, QueueForm, RouteForm, exchange_forms, foreign, queue_form, route_forms
 from msgkit_rabbitmq.management import Management
 from msgkit_rabbitmq.mapping import address
-from msgkit_rabbitmq.wire import ChannelClosed, Connection
+from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection
 
 __all__ = ["Provisioner", "Restored"]
 
@@ -231,7 +231,7 @@ def _differs(entry: PlanEntry) -> bool:
 
 def _undeliverable(error: ChannelClosed | TopologyMismatch, what: str) -> SendRefused:
     cause = error if isinstance(error, ChannelClosed) else error.__cause__
-    if isinstance(cause, ChannelClosed) and cause.code == ABSENT:
+    if isinstance(cause, ChannelClosed) and cause.code == NOT_FOUND:
         return Unroutable(f"{what} does not exist")
     return SendRefused(f"{what} cannot be sent to later: {error}")
 

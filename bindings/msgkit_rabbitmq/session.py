@@ -14,7 +14,7 @@ from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import version_of
 from msgkit_rabbitmq.comeback import Comeback
 from msgkit_rabbitmq.consumer import RabbitConsumer
-from msgkit_rabbitmq.desk import desk
+from msgkit_rabbitmq.desk import Desks
 from msgkit_rabbitmq.home import Guest
 from msgkit_rabbitmq.link import Link
 from msgkit_rabbitmq.management import NoPage
@@ -52,6 +52,7 @@ class Session:
         self._on_reply: Callable[[Envelope], None] | None = None
         self._answered_at: str | None = None
         self._answered_over: Connection | None = None
+        self._desks = Desks()
         self.returns = Returns()
         self.publisher = Publisher(options.name, options.clock, self._bind_due, self._is_heard)
         self._publishing = Link(
@@ -295,7 +296,7 @@ class Session:
     # -- for the publisher
 
     async def _is_heard(self, address: str) -> bool:
-        async with desk(await self._publishing.up()) as asked:
+        async with self._desks.one(await self._publishing.up()) as asked:
             return await asked.hears(address)
 
     async def _bind_due(self, kind: Kind, destination: str) -> None:

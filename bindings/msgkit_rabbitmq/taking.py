@@ -6,6 +6,7 @@ from msgkit.spi import RawDelivery
 from msgkit_rabbitmq.mapping import Taken, understood
 from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import (
+    NOT_FOUND,
     Channel,
     ChannelClosed,
     Connection,
@@ -19,7 +20,6 @@ from msgkit_rabbitmq.wire import (
 __all__ = ["Handle", "channel_to", "id_of", "taken", "taken_back"]
 
 _WORN = 4
-_ABSENT = 404
 
 
 async def channel_to(queue: str, connection: Connection) -> Channel:
@@ -31,7 +31,7 @@ async def channel_to(queue: str, connection: Connection) -> Channel:
     try:
         await channel.declare_queue(queue, passive=True)
     except ChannelClosed as error:
-        if error.code == _ABSENT:
+        if error.code == NOT_FOUND:
             raise TopologyMismatch(f"queue {queue!r} does not exist") from error
         raise
     except BaseException:

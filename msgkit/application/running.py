@@ -8,6 +8,7 @@ from typing import Any
 from msgkit.application.assembly import Assembled, assemble
 from msgkit.clock import Clock
 from msgkit.container import HandlingObserver, QueueRunner
+from msgkit.converter import Converter
 from msgkit.dispatch import Handler
 from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import ConfigurationError, SendFailed, UnsupportedCapability
@@ -74,7 +75,7 @@ class Running:
                 options=assembled.options,
                 binding=link.binding,
                 clock=clock,
-                reply=self._replier(link.broker.name),
+                reply=self._replier(link.broker.name, assembled.queue.converter),
                 fail_reply=self._failure_replier(link.broker.name),
                 observer=observer,
             )
@@ -173,7 +174,7 @@ class Running:
         if envelope.reply_to is not None:
             broker = self._session.naming.broker(spec.queue)
             try:
-                await self._session.answer(envelope, value, broker)
+                await self._session.answer(envelope, value, broker, spec.queue.converter)
             except SendFailed as error:
                 # The handler has done its work; doing it again would not make the asker come back.
                 logger.warning("the answer of %s() to %s was lost: %s", handler.name, envelope.message_id, error)
@@ -190,9 +191,9 @@ class Running:
                 handler.name,
             )
 
-    def _replier(self, broker: str) -> Callable[[Envelope, object], Any]:
+    def _replier(self, broker: str, converter: Converter | None) -> Callable[[Envelope, object], Any]:
         async def reply(request: Envelope, payload: object) -> Receipt:
-            return await self._session.answer(request, payload, broker)
+            return await self._session.answer(request, payload, broker, converter)
 
         return reply
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgkit.brokers import Link, Links
 from msgkit.clock import Clock
 from msgkit.conversion import Conversion
+from msgkit.converter import Converter
 from msgkit.envelope import Envelope, Kind, Receipt, new_id
 from msgkit.errors import ConfigurationError
 from msgkit.interception import Send, SendInterceptor, around_sending
@@ -113,13 +114,15 @@ class Session:
                 self._requesters[name] = await Requester.open(link, who)
             return self._requesters[name]
 
-    async def answer(self, request: Envelope, payload: object, broker: str) -> Receipt:
-        """Send an answer to whoever asked.
+    async def answer(
+        self, request: Envelope, payload: object, broker: str, converter: Converter | None = None
+    ) -> Receipt:
+        """Send an answer to whoever asked, written as what comes to its queue is.
 
         :raises ConfigurationError: when nobody asked for one
         :raises SendFailed: when it does not arrive
         """
-        encoder = self.conversion.encoder(type(payload))
+        encoder = self.conversion.encoder(type(payload), converter)
         headers = {encoder.type_header: encoder.type_name} if encoder.type_header and encoder.type_name else {}
         body = encoder.encode(payload)
         check_body(body, "a reply")

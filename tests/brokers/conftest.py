@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import pytest
 
 from msgkit.testing.brokers import Broker, Kafka, Provider, RabbitMQ, RocketMQ, Unavailable
 from tests.brokers.requiring import unavailable
 
+B = TypeVar("B", bound=Broker)
+
 KINDS: tuple[type[Broker], ...] = (RabbitMQ, Kafka, RocketMQ)
 PROVIDERS: tuple[Provider, ...] = ("container", "process")
 
 
 @asynccontextmanager
-async def started(broker: Broker) -> AsyncGenerator[Broker]:
+async def started(broker: B) -> AsyncGenerator[B]:
     """Start a broker, or skip the test where it cannot be had."""
     try:
         await broker.__aenter__()

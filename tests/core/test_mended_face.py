@@ -166,6 +166,48 @@ def test_what_is_no_converter_is_refused_in_words(make: Any) -> None:
         make("q", str, converter=OnlyTwo())
 
 
+class Coin:
+    """What no converter that is installed can write."""
+
+    def __init__(self, side: str) -> None:
+        self.side = side
+
+
+class Coins:
+    """Writes coins, and nothing else."""
+
+    content_types = ("application/x-coin",)
+
+    def encodes(self, kind: object, /) -> bool:
+        return kind is Coin
+
+    def encode(self, payload: Any, /) -> bytes:
+        return str(payload.side).encode()
+
+    def decode(self, body: bytes, _into: Any, /) -> Any:
+        return Coin(body.decode())
+
+
+tossed = Queue("tossed", Coin, converter=Coins())
+
+
+@listener(tossed)
+async def turned(coin: Coin) -> Coin:
+    return Coin("tails" if coin.side == "heads" else "heads")
+
+
+@listener(tossed)
+async def turned_by_hand(delivery: Delivery[Coin]) -> None:
+    await delivery.reply(await turned(delivery.payload))
+
+
+@pytest.mark.parametrize("handler", [turned, turned_by_hand])
+async def test_an_answer_is_written_by_the_converter_of_the_queue_that_was_asked(handler: Any) -> None:
+    async with Application([handler]) as app:
+        answer = await app.template.request(tossed, Coin("heads"), Coin, timeout=5)
+    assert answer.side == "tails"
+
+
 def test_what_is_no_route_makes_no_anonymous_queue() -> None:
     anonymous: Any = Queue.anonymous
     with pytest.raises(ConfigurationError, match=r"takes a route, such as exchange.where\(\), not 'x'"):

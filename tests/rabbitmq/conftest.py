@@ -64,14 +64,16 @@ def name() -> str:
 # -- in trouble: the oldest version that is supported, and the newest
 
 
-def _each() -> Iterator[object]:
-    provider: Provider
-    for provider in ("process", "container"):
-        # One worker has them all, and starts the broker once.
-        yield pytest.param(provider, id=provider, marks=pytest.mark.xdist_group(f"rabbitmq-trouble-{provider}"))
+def _each(purpose: str) -> list[object]:
+    """Return the two; one worker has all tests of one, and starts it once."""
+    providers: tuple[Provider, ...] = ("process", "container")
+    return [
+        pytest.param(provider, id=provider, marks=pytest.mark.xdist_group(f"rabbitmq-{purpose}-{provider}"))
+        for provider in providers
+    ]
 
 
-@pytest.fixture(scope="session", params=list(_each()))
+@pytest.fixture(scope="session", params=_each("trouble"))
 def troubled(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
     """A RabbitMQ that things are done to; each test has names of its own there."""
     config = {"max_message_size": MOST_BYTES}
@@ -92,13 +94,7 @@ async def broker(troubled: RabbitMQ) -> AsyncIterator[RabbitMQ]:
 # -- for the conformance suite, and what else the ledger judges
 
 
-def _providers() -> Iterator[object]:
-    provider: Provider
-    for provider in ("process", "container"):
-        yield pytest.param(provider, id=provider, marks=pytest.mark.xdist_group(f"rabbitmq-checked-{provider}"))
-
-
-@pytest.fixture(scope="session", params=list(_providers()))
+@pytest.fixture(scope="session", params=_each("checked"))
 def checked(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
     """The oldest version that is supported, and the newest."""
     broker = RabbitMQ(provider=request.param, proxied=True, management=True)

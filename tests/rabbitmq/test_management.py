@@ -1,7 +1,5 @@
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,30 +7,14 @@ import aio_pika
 import pytest
 
 from msgkit.errors import ConfigurationError
-from msgkit.testing.brokers import RabbitMQ, Unavailable
+from msgkit.testing.brokers import RabbitMQ
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.management import Bound, Management
-from tests.brokers.requiring import unavailable
+from tests.brokers.conftest import started
 from tests.rabbitmq.certificates import made
+from tests.rabbitmq.trouble import free_port
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("rabbitmq-management")]
-
-
-@asynccontextmanager
-async def started(broker: RabbitMQ) -> AsyncGenerator[RabbitMQ]:
-    try:
-        await broker.__aenter__()
-    except Unavailable as error:
-        unavailable(broker.name, error)
-    try:
-        yield broker
-    finally:
-        await broker.__aexit__(None, None, None)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def page(broker: RabbitMQ, /, **options: object) -> Management:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from msgkit import Application, Exchange, MessageTemplate, Settings
-from msgkit.envelope import Kind, new_id
+from msgkit.envelope import Envelope, Kind, new_id
 from msgkit.errors import MessagingError, SendRefused, Unroutable
 from msgkit.settlement import ACCEPT
 from msgkit.spi import ExchangeSpec, Fatal, PlanAction, QueueSpec
@@ -91,6 +91,34 @@ async def test_order_survives_consumers_that_take_less_at_a_time_than_those_befo
             delivery = await taker.take()
             assert delivery.envelope.body == b"%d" % number
             await taker.settle(delivery, ACCEPT)
+
+
+async def test_a_queue_that_holds_messages_is_never_said_to_be_empty(broker: RabbitMQ) -> None:
+    """While a quorum queue comes up again, the broker says that there is nothing in it."""
+    queues = [QueueSpec(name=new_id()) for _ in range(8)]
+    async with Bench.open(broker.url) as bench:
+        await bench.declare(*queues)
+        for queue in queues:
+            await bench.send("kept", queue.name)
+        await broker.kill()
+        await broker.start()
+        depths = await asyncio.gather(*(bench.depth(queue) for queue in queues))
+    assert [depth.ready for depth in depths] == [1] * len(queues)
+
+
+async def test_answers_to_nobody_harm_no_answers_to_others(broker: RabbitMQ) -> None:
+    """Whether somebody still waits is asked for each of them, over channels that an answer may end."""
+    async with Bench.open(broker.url) as asker, Bench.open(broker.url) as answerer:
+        heard = asyncio.Queue[Envelope]()
+        address = await asker.listen(heard.put_nowait)
+        gone = address[:-4] + "gone"
+        sent = [answerer.binding.send(message(f"{n}", gone if n % 3 else address, kind=Kind.REPLY)) for n in range(60)]
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+        for number, outcome in enumerate(outcomes):
+            assert isinstance(outcome, Unroutable) == bool(number % 3), (number, outcome)
+        async with asyncio.timeout(20):
+            bodies = {(await heard.get()).body for _ in range(20)}
+    assert bodies == {b"%d" % number for number in range(0, 60, 3)}
 
 
 async def test_a_broker_whose_page_goes_first_is_waited_for(broker: RabbitMQ) -> None:

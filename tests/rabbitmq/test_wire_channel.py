@@ -64,6 +64,7 @@ async def test_every_call_is_asked_as_it_is_meant_and_returns_what_is_answered()
         await answered(talk, channel.unbind_queue("q", "e", "k"), Queue.Unbind, Queue.UnbindOk())
         await answered(talk, channel.bind_exchange("to", "from", "k"), Exchange.Bind, Exchange.BindOk())
         assert await answered(talk, channel.purge("q"), Queue.Purge, Queue.PurgeOk(5)) == 5
+        await answered(talk, channel.delete_queue("q"), Queue.Delete, Queue.DeleteOk(0))
         assert await consuming(talk, channel) == []
         await answered(talk, channel.cancel("t"), Basic.Cancel, Basic.CancelOk("t"))
         await answered(talk, channel.close(), Ch.Close, Ch.CloseOk())

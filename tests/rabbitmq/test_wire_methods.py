@@ -58,6 +58,8 @@ SPOKEN: list[tuple[Method, tuple[object, ...], Frame]] = [
         commands.Queue.Bind(0, NAME, "orders", "placed.*", arguments=ARGUMENTS),
     ),
     (methods.QUEUE_BIND_OK, (), commands.Queue.BindOk()),
+    (methods.QUEUE_DELETE, (0, NAME, False, True, False), commands.Queue.Delete(0, NAME, if_empty=True)),
+    (methods.QUEUE_DELETE_OK, (7,), commands.Queue.DeleteOk(7)),
     (methods.QUEUE_PURGE, (0, NAME, False), commands.Queue.Purge(0, NAME)),
     (methods.QUEUE_PURGE_OK, (7,), commands.Queue.PurgeOk(7)),
     (

@@ -19,13 +19,16 @@ from msgkit.spi import (
     Binding,
     BindingOptions,
     Consumer,
+    Depth,
     Event,
     ExchangeSpec,
+    Inspectable,
     Plan,
     ProvisionMode,
     QueueSpec,
     RawDelivery,
     RawSettlement,
+    Replies,
     Subscription,
     Topology,
 )
@@ -179,6 +182,14 @@ class Bench:
     async def send(self, body: str | bytes, to: str, **more: Any) -> Receipt:
         async with asyncio.timeout(_PATIENCE):
             return await self.binding.send(message(body, to, **more))
+
+    async def depth(self, queue: QueueSpec) -> Depth:
+        assert isinstance(self.binding, Inspectable)
+        return await self.binding.depth(queue)
+
+    async def listen(self, on_reply: Callable[[Envelope], None]) -> str:
+        assert isinstance(self.binding, Replies)
+        return await self.binding.listen_for_replies(on_reply)
 
     async def consume(self, queue: QueueSpec, credit: int = 100) -> Taker:
         taker = Taker()

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
-from msgkit.spi import (
-    QueueSpec,
-    RawDelivery,
-)
+from msgkit.spi import Consumer, QueueSpec, RawDelivery, Sink, Subscription
 from tests.zoo.animal import Animal, Line, caught_by
 
 __all__: list[str] = []
@@ -59,6 +57,24 @@ class KnowsNoKeys(KeepsNoOrder):
         for raw in batch:
             raw.lane = None
         super().deliver(line, batch)
+
+
+@caught_by("order_survives_consumers_that_hold_less_than_those_before_them")
+class MixesMoreThanItHolds(KeepsNoOrder):
+    """Gives the first of what came back in the wrong order to who holds less than somebody before him."""
+
+    most: ClassVar[dict[str, int]] = {}
+
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> Consumer:
+        name, holds = subscription.queue.name, subscription.max_in_flight
+        self.mixes = holds < self.most.get(name, 0)
+        self.most[name] = max(holds, self.most.get(name, 0))
+        return await super().subscribe(subscription, sink)
+
+    def deliver(self, line: Line, batch: Sequence[RawDelivery]) -> None:
+        mixed = batch[::-1] if self.mixes else batch
+        self.mixes = False
+        super().deliver(line, mixed)
 
 
 @caught_by("a_dead_letter_holds_its_successors_in_a_strict_queue")

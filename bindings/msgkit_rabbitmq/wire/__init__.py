@@ -2,7 +2,14 @@
 
 from msgkit_rabbitmq.wire.channel import Channel
 from msgkit_rabbitmq.wire.connection import Connection
-from msgkit_rabbitmq.wire.errors import ChannelClosed, ConnectionLost, LoginRefused, WireError
+from msgkit_rabbitmq.wire.errors import (
+    ACCESS_REFUSED,
+    NOT_FOUND,
+    ChannelClosed,
+    ConnectionLost,
+    LoginRefused,
+    WireError,
+)
 from msgkit_rabbitmq.wire.incoming import Delivered, Returned
 from msgkit_rabbitmq.wire.login import Login
 from msgkit_rabbitmq.wire.properties import Properties, decode_properties, encode_properties
@@ -10,6 +17,8 @@ from msgkit_rabbitmq.wire.states import QueueState
 from msgkit_rabbitmq.wire.tables import SHORT, MalformedTable, Table, decode_table, encode_table
 
 __all__ = [
+    "ACCESS_REFUSED",
+    "NOT_FOUND",
     "SHORT",
     "Channel",
     "ChannelClosed",

@@ -1,6 +1,9 @@
 """What can go wrong on the wire. None of these leaves the binding."""
 
-__all__ = ["ChannelClosed", "ConnectionLost", "Garbled", "LoginRefused", "WireError"]
+__all__ = ["ACCESS_REFUSED", "NOT_FOUND", "ChannelClosed", "ConnectionLost", "Garbled", "LoginRefused", "WireError"]
+
+#: Codes of answers: that is not permitted, and that is not there.
+ACCESS_REFUSED, NOT_FOUND = 403, 404
 
 
 class WireError(Exception):

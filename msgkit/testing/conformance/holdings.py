@@ -64,12 +64,15 @@ class Holdings:
                 raise found
 
     async def _sweep_one(self, queue: Queue[Any]) -> None:
-        if queue.has_dead_letters:
-            depth = await self.depth(queue.dead_letters)
-            if depth is not None and (n := depth.ready + (depth.unsettled or 0)):
-                await self.dead(queue, n)
-            self._record(queue.dead_letters, depth if _is_empty(depth) else await self._rested(queue.dead_letters))
-        self._record(queue, await self._rested(queue))
+        own = self._rested(queue)
+        if not queue.has_dead_letters:
+            self._record(queue, await own)
+            return
+        rest, depth = await asyncio.gather(own, self.depth(queue.dead_letters))
+        self._record(queue, rest)
+        if depth is not None and (n := depth.ready + (depth.unsettled or 0)):
+            await self.dead(queue, n)
+        self._record(queue.dead_letters, depth if _is_empty(depth) else await self._rested(queue.dead_letters))
 
     async def _rested(self, queue: Queue[Any]) -> Depth | None:
         """Return what is in a queue when it is empty, or after a while."""

@@ -228,6 +228,26 @@ async def what_is_released_keeps_its_place(lab: Lab) -> None:
     assert second.payloads == numbered("step", 10)
 
 
+@check(5, 12)
+async def order_survives_consumers_that_hold_less_than_those_before_them(lab: Lab) -> None:
+    queue = lab.queue(ordered=True)
+    if await refuses_order(lab, queue):
+        return
+    await lab.declare(queue)
+    await lab.send_all(queue, numbered("step", 12), key="k")
+    for holder, most in enumerate((9, 3, 3)):
+        gate = lab.gate()
+        handler = lab.handler(queue, f"holder-{holder}").does(gate, max_in_flight=most)
+        async with lab.application(handler, settings=lab.harness.settings(drain=0.05)):
+            await lab.reached(gate)
+            # As many as it may hold are on their way.
+            await lab.quiet(seconds=0.05)
+    last = lab.handler(queue, "last").does(accept, max_in_flight=2)
+    async with lab.application(last):
+        await lab.accepts(last, 12)
+    assert last.payloads == numbered("step", 12)
+
+
 @check(5)
 async def a_batch_of_an_ordered_queue_holds_one_message_of_a_key(lab: Lab) -> None:
     queue = lab.queue(ordered=True)
