@@ -4,10 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from msgkit.errors import MessagingError
 from msgkit_rabbitmq.home import Guest
 from msgkit_rabbitmq.pauses import pause
-from msgkit_rabbitmq.wire import Connection, WireError
+from msgkit_rabbitmq.wire import Connection
 
 __all__ = ["Comeback"]
 
@@ -61,7 +60,7 @@ class Comeback:
                 return
             try:
                 await consumer.attach(connection)
-            except (WireError, MessagingError) as error:
+            except Exception as error:  # noqa: BLE001 -- nobody else would bring it back
                 failures += 1
                 if failures == _PATIENCE:
                     _log.error("queue %r cannot be consumed: %s", consumer.queue_name, error)

@@ -29,8 +29,8 @@ __all__ = ["RabbitConsumer"]
 _log = logging.getLogger("msgkit.rabbitmq")
 #: The most that AMQP lets be asked for.
 _MOST = 65_535
-#: So many times as much is asked for when it was not enough.
-_WIDER = 4
+#: Each consumer of an ordered queue may hold so many, so that none gives back more than the next one takes.
+_LINE = 64
 #: Seconds for copies to be confirmed when a consumer is closed.
 _PATIENCE = 5.0
 
@@ -46,7 +46,7 @@ class RabbitConsumer:
         self._sink = sink
         self._queue = subscription.queue
         self._most_bytes = subscription.max_bytes
-        self._prefetch = min(subscription.max_in_flight, _MOST)
+        self._prefetch = min(max(subscription.max_in_flight, _LINE if subscription.queue.ordered else 1), _MOST)
         # A single active consumer that stops consuming hands its queue over, with messages in hand.
         self._steady = subscription.steady or bool(subscription.queue.ordered)
         self._loop = asyncio.get_running_loop()
@@ -253,16 +253,13 @@ class RabbitConsumer:
 
     def _gather(self, gathering: Gathering, message: Delivered, channel: Channel) -> None:
         gathering.add(message)
-        if gathering.is_whole or (gathering.is_full and self._prefetch == _MOST):
+        if gathering.is_whole:
             self._gathered(gathering)
-        elif gathering.is_full:
-            self._prefetch = min(self._prefetch * _WIDER, _MOST)
-            self._give_up(channel, f"more than {len(gathering.messages)} messages came back, which are put in order")
         elif len(gathering.messages) == 1:
             self._home.spawn(self._watch(gathering, channel))
 
     async def _watch(self, gathering: Gathering, channel: Channel) -> None:
-        await line_has_ended(self.queue_name, channel)
+        await line_has_ended(self.queue_name, channel, lambda: gathering is not self._gathering)
         self._gathered(gathering)
 
     def _gathered(self, gathering: Gathering) -> None:
@@ -318,16 +315,9 @@ class RabbitConsumer:
 
     def _cancelled(self, channel: Channel) -> None:
         if channel is self._channel:
-            self._give_up(channel, "the queue was deleted, or its node went away")
-
-    def _give_up(self, channel: Channel, why: str) -> None:
-        """Begin anew over another channel, when what is in hand has gone back."""
-        self._lost(ConnectionLost(why))
-        self._home.spawn(self._begin_anew(channel, why))
-
-    async def _begin_anew(self, channel: Channel, why: str) -> None:
-        await channel.close()
-        self._home.bring_back(self, why)
+            self._lost(ChannelClosed(0, "the queue was deleted, or its node went away"))
+            # What is in hand of it goes back.
+            self._home.spawn(channel.close())
 
     def _let_go(self) -> Channel | None:
         """Forget the channel and what came over it: the broker gives it to somebody again."""

@@ -9,10 +9,10 @@ from msgkit_rabbitmq.wire import Channel
 __all__ = ["ready_in"]
 
 #: So many times in a row a queue must be said to be empty.
-_SURE = 3
-#: Seconds between two of them: a queue that has just been started anew is said to be empty for half a second.
-_PAUSE = 0.25
-#: Seconds after which a broker no longer waits for the queue, and says that it is empty.
+_SURE = 4
+#: Seconds between two of them: a queue that has just been started anew was said to be empty for half a second.
+_PAUSE = 0.2
+#: Seconds after which a broker no longer waits for the queue (0.25), and says that it is empty.
 _UNHEARD = 0.2
 _PATIENCE = 10.0
 
@@ -23,12 +23,16 @@ async def ready_in(queue: str, channel: Channel) -> int:
     :raises BrokerUnavailable: when the broker does not get to know that itself
     """
     empty, deadline = 0, time.monotonic() + _PATIENCE
+    # How far it is to the broker.
+    began = time.monotonic()
+    await channel.qos(1)
+    way = time.monotonic() - began
     while time.monotonic() < deadline:
         asked = time.monotonic()
         state = await channel.declare_queue(queue, passive=True)
         if state.is_certain:
             return state.messages
-        empty = empty + 1 if time.monotonic() - asked < _UNHEARD else 0
+        empty = empty + 1 if time.monotonic() - asked < way + _UNHEARD else 0
         if empty == _SURE:
             return 0
         await asyncio.sleep(_PAUSE)

@@ -2,11 +2,12 @@
 
 A quorum queue keeps what was given back in a line of its own, which is served first. Who leaves when he was
 served a part of it gives that part back to the end of the line: behind what was sent after it. So a consumer that
-begins takes the whole line and sorts it by when the messages were sent. Where the line is longer than what he may
-hold, he begins anew and may hold more.
+begins takes the whole line and sorts it by when the messages were sent. It is never longer than what one consumer
+may hold: so all of them may hold the same.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from msgkit_rabbitmq.mapping import sent_at
 from msgkit_rabbitmq.wire import Channel, Delivered, WireError
@@ -26,16 +27,12 @@ class Gathering:
     def __init__(self, most: int) -> None:
         self._most = most
         self.messages: list[Delivered] = []
-        #: Has one come that is behind the line?
+        #: Has the line ended?
         self.is_whole = False
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.messages) >= self._most
 
     def add(self, message: Delivered) -> None:
         self.messages.append(message)
-        self.is_whole = not message.redelivered
+        self.is_whole = not message.redelivered or len(self.messages) >= self._most
 
     def in_order(self) -> list[Delivered]:
         """Return them as they were sent; as they came, if it is not known of all when that was."""
@@ -46,13 +43,13 @@ class Gathering:
         return [message for _, _, message in sorted(zip(known, range(len(known)), self.messages, strict=True))]
 
 
-async def line_has_ended(queue: str, channel: Channel) -> None:
-    """Return when all that came back to a queue has been delivered, or the channel is lost.
+async def line_has_ended(queue: str, channel: Channel, is_known: Callable[[], bool]) -> None:
+    """Return when all that came back to a queue has been delivered, or that is known otherwise, or the channel is lost.
 
     The channel answers before it passes on what it was given meanwhile: so it is asked twice.
     """
     empty = 0
-    while empty < _SURE:
+    while empty < _SURE and not is_known():
         try:
             state = await channel.declare_queue(queue, passive=True)
         except WireError:

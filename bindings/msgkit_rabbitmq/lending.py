@@ -39,13 +39,16 @@ async def lend(kind: type[T], settings: RabbitSettings, client: str) -> AsyncGen
 
 
 async def _connected(connect: Callable[..., Awaitable[T]], settings: RabbitSettings, name: str) -> T:
-    failure: OSError | None = None
+    failure: Exception | None = None
     for address in settings.addresses:
         try:
             return await connect(
-                _url(settings, address), ssl_context=settings.tls, client_properties={"connection_name": name}
+                _url(settings, address),
+                timeout=settings.connect_timeout,
+                ssl_context=settings.tls,
+                client_properties={"connection_name": name},
             )
-        except OSError as error:
+        except (OSError, TimeoutError) as error:
             failure = error
     raise BrokerUnavailable(f"RabbitMQ has nothing to lend: {failure}") from failure
 

@@ -43,6 +43,10 @@ class Provisioner:
         self._queues: dict[str, QueueForm] = {}
         self._routes: dict[str, tuple[RouteForm, ...]] = {}
         self._anonymous: set[str] = set()
+        #: Those that were not there when they were declared again, and of which nobody was told yet.
+        self._gone: set[str] = set()
+        #: Was a quorum queue made that the broker may not have written down?
+        self._is_unwritten = False
         #: Is it for us to make what delays need?
         self._makes = True
 
@@ -56,33 +60,27 @@ class Provisioner:
                 return plan
             _refuse(plan, wanted, mode)
             self._makes = mode in _MAKING
-            await self._make(asked, topology if self._makes else anonymous)
-            if any(self._is_new_quorum(entry) for entry in plan.entries):
-                await asked.settle()
+            await self._make(asked, topology if self._makes else anonymous, plan)
+            await self._write_down(asked)
             if mode is ProvisionMode.PRUNE:
                 await self._prune(asked, topology)
         return plan
 
-    def _is_new_quorum(self, entry: PlanEntry) -> bool:
-        if entry.action is not PlanAction.CREATE:
-            return False
-        return entry.what == _DELAYS or (entry.what == _QUEUE and self._queues[entry.name].is_quorum)
-
     async def again(self, connection: Connection) -> "Restored":
         """Declare all of it again."""
-        gone: list[str] = []
         wrong: list[str] = []
         async with desk(connection) as asked:
             # What one of them has become keeps nobody from the others.
-            for exchange in self._exchanges.values():
+            for exchange in tuple(self._exchanges.values()):
                 try:
                     await asked.declare(exchange)
                 except TopologyMismatch as error:
                     wrong.append(str(error))
-            for queue in self._queues.values():
+            for queue in tuple(self._queues.values()):
                 try:
-                    if not await asked.has(queue):
-                        gone.append(queue.name)
+                    if not await asked.has(queue) and queue.owned:
+                        self._gone.add(queue.name)
+                        self._is_unwritten |= queue.is_quorum
                     await asked.declare(queue)
                     for route in self._routes[queue.name]:
                         await asked.bind(route)
@@ -90,9 +88,14 @@ class Provisioner:
                     wrong.append(f"queue {queue.name!r}: {difference(error)}")
                 except TopologyMismatch as error:
                     wrong.append(str(error))
-            if any(self._queues[name].is_quorum for name in gone):
-                await asked.settle()
-        return Restored([name for name in gone if name in self._anonymous], "; ".join(wrong) or None)
+            await self._write_down(asked)
+        gone, self._gone = self._gone & self._anonymous, set()
+        return Restored(sorted(gone), "; ".join(wrong) or None)
+
+    async def _write_down(self, asked: Desk) -> None:
+        if self._is_unwritten:
+            await asked.settle()
+            self._is_unwritten = False
 
     async def bind_due(self, connection: Connection, kind: Kind, destination: str) -> None:
         """Have delayed messages find a destination when they are due.
@@ -106,8 +109,9 @@ class Provisioner:
                 raise SendRefused(f"delays need exchange {READY!r} and more: topology=create makes it, once")
             try:
                 if not has_delays:
+                    self._is_unwritten = True
                     await asked.make_delays()
-                    await asked.settle()
+                    await self._write_down(asked)
                 if kind is Kind.EXCHANGE:
                     await asked.bind_exchange(destination, DUE_EXCHANGE, due)
                     await asked.bind(RouteForm(DUE_EXCHANGE, SINK, "", due))
@@ -161,14 +165,16 @@ class Provisioner:
 
     # -- making
 
-    async def _make(self, asked: Desk, topology: Topology) -> None:
+    async def _make(self, asked: Desk, topology: Topology, plan: Plan) -> None:
         """Make it, and remember what was made."""
+        new = {entry.name for entry in plan.entries if entry.action is PlanAction.CREATE and entry.what == _QUEUE}
         exchanges = exchange_forms(topology) if topology.exchanges or self._makes else {}
         for exchange in exchanges.values():
             await asked.declare(exchange)
         self._exchanges.update(exchanges)
         for spec in topology.queues.values():
             form, routes = queue_form(spec, self._version), tuple(route_forms(spec))
+            self._is_unwritten |= form.is_quorum and form.name in new
             await asked.declare(form)
             for route in routes:
                 await asked.bind(route)
@@ -176,6 +182,7 @@ class Provisioner:
             if spec.anonymous:
                 self._anonymous.add(spec.name)
         if _needs_delays(topology) and not await asked.has_delays():
+            self._is_unwritten = True
             await asked.make_delays()
 
     async def _prune(self, asked: Desk, topology: Topology) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from msgkit.envelope import Envelope, Kind
-from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, MessagingError, SendRefused, TopologyMismatch
+from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, SendRefused, TopologyMismatch
 from msgkit.spi import BindingOptions, Down, Event, Fatal, Gap, Plan, ProvisionMode, Sink, Subscription, Topology, Up
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import version_of
@@ -277,7 +277,7 @@ class Session:
         connection = await self._publishing.up()
         try:
             self._tell_restored(await self.provisioner.again(connection), "it was removed")
-        except (WireError, MessagingError) as error:
+        except Exception as error:  # noqa: BLE001 -- whoever is brought back is tried again, whatever it is
             _log.warning("what is missing cannot be declared: %s", error)
 
     def leave(self, consumer: Guest, /) -> None:

@@ -117,12 +117,13 @@ class Session:
     async def answer(
         self, request: Envelope, payload: object, broker: str, converter: Converter | None = None
     ) -> Receipt:
-        """Send an answer to whoever asked, written as what comes to its queue is.
+        """Send an answer to whoever asked, written as what comes to its queue is, where that can write it.
 
         :raises ConfigurationError: when nobody asked for one
         :raises SendFailed: when it does not arrive
         """
-        encoder = self.conversion.encoder(type(payload), converter)
+        kind = type(payload)
+        encoder = self.conversion.encoder(kind, converter if converter and converter.encodes(kind) else None)
         headers = {encoder.type_header: encoder.type_name} if encoder.type_header and encoder.type_name else {}
         body = encoder.encode(payload)
         check_body(body, "a reply")

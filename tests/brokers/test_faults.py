@@ -5,7 +5,6 @@ import pytest
 
 from msgkit.testing import FaultProxy
 from msgkit.testing.brokers import Broker
-from msgkit.testing.brokers.nodes import Node
 from tests.brokers.doing import CHECKS, Check
 
 pytestmark = pytest.mark.broker
@@ -31,15 +30,16 @@ async def test_a_fault_that_does_nothing_is_noticed(
 
 async def test_a_start_waits_for_a_stop_that_was_given_up(hurt: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, over = Event(), Event()
-    stop = Node.stop_now
+    running = vars(hurt.nodes[0])["_running"]
+    stop = running.stop
 
-    def watched(node: Node) -> None:
+    def watched(patience: float) -> None:
         begun.set()
-        stop(node)
+        stop(patience)
         over.set()
 
     with monkeypatch.context() as patch:
-        patch.setattr(Node, "stop_now", watched)
+        patch.setattr(running, "stop", watched)
         stopping = asyncio.create_task(hurt.stop())
         assert await asyncio.to_thread(begun.wait, 10)
         stopping.cancel()

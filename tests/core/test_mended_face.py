@@ -208,6 +208,16 @@ async def test_an_answer_is_written_by_the_converter_of_the_queue_that_was_asked
     assert answer.side == "tails"
 
 
+@listener(tossed)
+async def counted(_coin: Coin) -> int:
+    return 1
+
+
+async def test_an_answer_that_the_queues_converter_cannot_write_is_written_by_another() -> None:
+    async with Application([counted]) as app:
+        assert await app.template.request(tossed, Coin("heads"), int, timeout=5) == 1
+
+
 def test_what_is_no_route_makes_no_anonymous_queue() -> None:
     anonymous: Any = Queue.anonymous
     with pytest.raises(ConfigurationError, match=r"takes a route, such as exchange.where\(\), not 'x'"):

@@ -34,13 +34,12 @@ def test_the_line_has_ended_when_the_first_message_was_never_given_back() -> Non
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_it_is_known_when_no_more_can_come(most: int) -> None:
+def test_the_line_has_ended_when_no_more_can_come(most: int) -> None:
     gathering = Gathering(most)
     for tag in range(most):
-        assert not gathering.is_full
+        assert not gathering.is_whole
         gathering.add(message(tag))
-    assert gathering.is_full
-    assert not gathering.is_whole
+    assert gathering.is_whole
 
 
 def test_messages_are_handed_on_as_they_were_sent() -> None:

@@ -1,7 +1,7 @@
 """What the broker says that it holds; and dead letters, taken from it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from msgkit.message import Message
@@ -57,19 +57,19 @@ class Holdings:
         depth = await self.depth(queue.dead_letters)
         return depth is not None and depth.ready > 0
 
-    async def sweep(self, queues: Iterable[Queue[Any]]) -> None:
+    async def sweep(self, queues: Sequence[Queue[Any]]) -> None:
         """Collect the dead letters of queues, and record what these and they still hold."""
-        for found in await asyncio.gather(*map(self._sweep_one, queues), return_exceptions=True):
+        works = [self._sweep_queue(queue) for queue in queues]
+        works += [self._sweep_dead(queue) for queue in queues if queue.has_dead_letters]
+        for found in await asyncio.gather(*works, return_exceptions=True):
             if found is not None:
                 raise found
 
-    async def _sweep_one(self, queue: Queue[Any]) -> None:
-        own = self._rested(queue)
-        if not queue.has_dead_letters:
-            self._record(queue, await own)
-            return
-        rest, depth = await asyncio.gather(own, self.depth(queue.dead_letters))
-        self._record(queue, rest)
+    async def _sweep_queue(self, queue: Queue[Any]) -> None:
+        self._record(queue, await self._rested(queue))
+
+    async def _sweep_dead(self, queue: Queue[Any]) -> None:
+        depth = await self.depth(queue.dead_letters)
         if depth is not None and (n := depth.ready + (depth.unsettled or 0)):
             await self.dead(queue, n)
         self._record(queue.dead_letters, depth if _is_empty(depth) else await self._rested(queue.dead_letters))
