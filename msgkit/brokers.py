@@ -125,7 +125,8 @@ class Link:
     def _on_event(self, event: Event) -> None:
         match event:
             case Up():
-                logger.info("broker %r is back", self.broker.name)
+                if self.trouble is not None:
+                    logger.info("broker %r is back", self.broker.name)
                 self.connected, self.trouble = True, None
             case Down(reason):
                 logger.warning("broker %r is lost (%s); connecting again", self.broker.name, reason)

@@ -123,11 +123,12 @@ class Desk:
         """
         if not form.owned:
             return
-        what = "exchange" if isinstance(form, ExchangeForm) else "queue"
+        what, option = ("exchange", "RabbitExchange") if isinstance(form, ExchangeForm) else ("queue", "RabbitQueue")
         try:
             await (self._exchange(form) if isinstance(form, ExchangeForm) else self._queue(form))
         except ChannelClosed as error:
-            raise TopologyMismatch(f"{what} {form.name!r}: {difference(error)}") from error
+            remedy = f"; {option}(declare=False) uses what is there" if _INEQUIVALENT.search(error.text) else ""
+            raise TopologyMismatch(f"{what} {form.name!r}: {difference(error)}{remedy}") from error
 
     async def _exchange(self, form: ExchangeForm) -> None:
         await self._ask(

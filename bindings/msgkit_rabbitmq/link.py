@@ -112,7 +112,7 @@ class Link:
             came = self._loop.time()
             self.connection = connection
             self._is_up.set()
-            self._came_up(failures, began)
+            self._came_up(connection, failures, began)
             failures = 0
             assert self._lost is not None  # noqa: S101 -- made when connecting
             self._reason = await self._lost
@@ -173,15 +173,19 @@ class Link:
         if not self._opened.done() and isinstance(error, ConfigurationError):
             self._opened.set_exception(error)
         elif failures in (1, 5) or failures % 20 == 0:
-            _log.warning("no connection for %s yet, trying on: %s", self._purpose, self._reason)
+            text = "no connection for %s to %s yet, trying on: %s"
+            _log.warning(text, self._purpose, self._addresses[-1], self._reason)
 
-    def _came_up(self, failures: int, began: float) -> None:
+    def _came_up(self, connection: Connection, failures: int, began: float) -> None:
         _done(self._tried)
+        there = self._addresses[-1]
         if not self._opened.done():
             self._opened.set_result(None)
+            text = "the connection for %s is there: RabbitMQ %s at %s, vhost %r"
+            _log.info(text, self._purpose, connection.server.get("version"), there, self._settings.vhost)
         else:
-            after = self._loop.time() - began
-            _log.info("the connection for %s is back after %.1f s and %d tries", self._purpose, after, failures + 1)
+            text = "the connection for %s is back, to %s, after %.1f s and %d tries"
+            _log.info(text, self._purpose, there, self._loop.time() - began, failures + 1)
 
     def _went_down(self, reason: str) -> None:
         """Hear it at once: nobody is to be given a connection that is gone."""

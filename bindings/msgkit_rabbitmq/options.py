@@ -49,7 +49,7 @@ class RabbitQueue(Option):
 
     #: None: quorum, or classic where priorities need it.
     kind: _Kind | None = None
-    #: The most messages it holds.
+    #: The most messages it holds; a quorum queue takes a few more before it refuses.
     max_length: int | None = None
     #: The most bytes that the bodies in it have together.
     max_bytes: int | None = None

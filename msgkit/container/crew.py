@@ -74,7 +74,8 @@ class Crew:
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=deadline)
             for task in late:
-                logger.warning("%r: a handler did not finish within %g s", self._queue, deadline)
+                text = "%r: the handler of %s did not finish within %g s; what it did not settle goes back, uncounted"
+                logger.warning(text, self._queue, _ids(tasks[task]), deadline)
                 tasks[task].interrupt(why)
             if late:
                 await asyncio.wait(late, timeout=_GIVE_WAY)
@@ -107,16 +108,17 @@ class Crew:
     def interrupt_lost(self) -> None:
         """Cancel the handlers of what is another's now."""
         for worker in self._workers:
-            if worker.can_cancel and all(raw.lost for raw in worker.raws):
+            if worker.can_cancel and worker.raws and all(raw.lost for raw in worker.raws):
+                text = "%r: the handler of %s is cancelled, since the broker took that back"
+                logger.info(text, self._queue, _ids(worker))
                 worker.interrupt("lost")
 
     def _overrun(self, worker: Worker) -> None:
         if worker.can_cancel:
             worker.interrupt("timeout")
         else:
-            ids = ", ".join(raw.envelope.message_id for raw in worker.raws)
             text = "%r: the handler of %s takes longer than its timeout; a thread cannot be stopped"
-            logger.error(text, self._queue, ids)
+            logger.error(text, self._queue, _ids(worker))
 
     def off_watch(self, raw: RawDelivery) -> None:
         """Hear that a handler has returned: what follows is not its time."""
@@ -196,3 +198,7 @@ class Crew:
             msg = f"the crew of {self._queue!r} was not opened"
             raise RuntimeError(msg)
         return self._at_work
+
+
+def _ids(worker: Worker) -> str:
+    return ", ".join(raw.envelope.message_id for raw in worker.raws) or "nothing any more"

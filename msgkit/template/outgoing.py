@@ -182,7 +182,7 @@ class Outgoing:
         longest = self.link.capabilities.delay.longest
         if longest is not None and delay > longest:
             broker = self.link.capabilities.broker
-            msg = f"{self._where}: {broker} delays by {longest:g} s at most, not by {delay:g} s"
+            msg = f"{self._where}: {broker} delays by {_seconds(longest)} at most, not by {_seconds(delay)}"
             raise InvalidMessage(msg)
 
     def _priority(self, options: SendOptions) -> int:
@@ -207,6 +207,8 @@ class Outgoing:
 
 
 #: The options that need to know the time; most messages have none.
+#: Seconds that are written with all their digits.
+_MANY = 100_000
 _TIMES = frozenset({"ttl", "delay", "deliver_at"})
 
 
@@ -274,3 +276,7 @@ def check_request_options(payload: object, options: SendOptions) -> None:
 
 def _on_the_spot(to: object) -> str:
     return f"; make one on the spot: Queue({to!r}, YourType)" if isinstance(to, str) else ""
+
+
+def _seconds(number: float) -> str:
+    return f"{number:g} s" if number < _MANY else f"{number:,.0f} s"
