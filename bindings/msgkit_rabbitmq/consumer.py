@@ -282,7 +282,8 @@ class RabbitConsumer:
             message = inbox.popleft()
             self._credit -= 1
             self._bytes += len(message.body)
-            raw = taken(message, self.queue_name, self._scope, self._home.returns)
+            ordered = bool(self._queue.ordered)
+            raw = taken(message, self.queue_name, self._scope, self._home.returns, ordered=ordered)
             self._unsettled.handed(message.tag, raw)
             batch.append(raw)
         if batch:

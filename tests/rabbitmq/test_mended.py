@@ -93,6 +93,21 @@ async def test_order_survives_consumers_that_take_less_at_a_time_than_those_befo
             await taker.settle(delivery, ACCEPT)
 
 
+async def test_a_deployment_of_many_processes_convicts_no_message_of_an_ordered_queue(broker: RabbitMQ) -> None:
+    """Each gives back what it holds when it ends, and the next one does not know of that."""
+    queue = QueueSpec(name=new_id(), ordered=True)
+    async with Bench.open(broker.url) as bench:
+        await bench.declare(queue)
+        await bench.send("held", queue.name, key="lane")
+    crashes = []
+    for _ in range(13):
+        async with Bench.open(broker.url) as bench, asyncio.timeout(30):
+            taker = await bench.consume(queue)
+            crashes.append((await taker.take()).crashes)
+            await taker.consumer.close()
+    assert max(crashes) <= 3
+
+
 async def test_a_queue_that_holds_messages_is_never_said_to_be_empty(broker: RabbitMQ) -> None:
     """While a quorum queue comes up again, the broker says that there is nothing in it."""
     queues = [QueueSpec(name=new_id()) for _ in range(8)]
