@@ -99,7 +99,7 @@ async def test_a_deployment_of_many_processes_convicts_no_message_of_an_ordered_
     async with Bench.open(broker.url) as bench:
         await bench.declare(queue)
         await bench.send("held", queue.name, key="lane")
-    crashes = []
+    crashes: list[int] = []
     for _ in range(13):
         async with Bench.open(broker.url) as bench, asyncio.timeout(30):
             taker = await bench.consume(queue)
