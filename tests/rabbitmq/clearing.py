@@ -18,13 +18,13 @@ async def clear(management_url: str) -> None:
         while True:
             try:
                 return await asyncio.to_thread(_clear, urlsplit(management_url).netloc)
-            except (ConnectionError, HTTPException, ValueError):
-                # The page comes up a moment after the broker.
+            except (OSError, HTTPException, ValueError):
+                # The page comes up a moment after the broker, and hangs while a queue finds no leader.
                 await asyncio.sleep(0.2)
 
 
 def _clear(address: str) -> None:
-    connection = HTTPConnection(address, timeout=30)
+    connection = HTTPConnection(address, timeout=10)
     try:
         for kind in ("queues", "exchanges"):
             for name in _names(connection, kind):
