@@ -17,7 +17,7 @@ from msgkit.errors import MessagingError
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
 from msgkit_rabbitmq.copies import Copies, look_at
-from msgkit_rabbitmq.gathering import Gathering, line_has_ended
+from msgkit_rabbitmq.gathering import Gathering
 from msgkit_rabbitmq.home import Home
 from msgkit_rabbitmq.mapping import ORIGIN, address
 from msgkit_rabbitmq.taking import Handle, channel_to, id_of, taken, taken_back
@@ -31,6 +31,9 @@ _log = logging.getLogger("msgkit.rabbitmq")
 _MOST = 65_535
 #: Each consumer of an ordered queue may hold so many, so that none gives back more than the next one takes.
 _LINE = 64
+#: Seconds between two looks at whether more is to come.
+_GLIMPSE = 0.01
+_SURE = 2
 #: Seconds for copies to be confirmed when a consumer is closed.
 _PATIENCE = 5.0
 
@@ -248,18 +251,25 @@ class RabbitConsumer:
         if self._gathering is None:
             self._inbox.append(message)
             self._look_into_inbox()
-        else:
-            self._gather(self._gathering, message, channel)
-
-    def _gather(self, gathering: Gathering, message: Delivered, channel: Channel) -> None:
-        gathering.add(message)
-        if gathering.is_whole:
-            self._gathered(gathering)
-        elif len(gathering.messages) == 1:
-            self._home.spawn(self._watch(gathering, channel))
+        elif self._gathering.add(message):
+            self._gathered(self._gathering)
+        elif len(self._gathering.messages) == 1:
+            self._home.spawn(self._watch(self._gathering, channel))
 
     async def _watch(self, gathering: Gathering, channel: Channel) -> None:
-        await line_has_ended(self.queue_name, channel, lambda: gathering is not self._gathering)
+        """Look whether all that came back is here.
+
+        The channel answers before it passes on what it was given meanwhile: so it is asked twice.
+        """
+        empty = 0
+        while gathering is self._gathering and empty < _SURE:
+            try:
+                state = await channel.declare_queue(self.queue_name, passive=True)
+            except WireError:
+                return
+            empty = empty + 1 if state.is_certain and state.messages == 0 else 0
+            if not empty:
+                await asyncio.sleep(_GLIMPSE)
         self._gathered(gathering)
 
     def _gathered(self, gathering: Gathering) -> None:
@@ -277,12 +287,11 @@ class RabbitConsumer:
     def _hand_over(self) -> None:
         self._handing_over = False
         batch: list[RawDelivery] = []
-        inbox = self._inbox
+        inbox, ordered = self._inbox, bool(self._queue.ordered)
         while inbox and self._credit > 0 and self._bytes < self._most_bytes and not self._drained:
             message = inbox.popleft()
             self._credit -= 1
             self._bytes += len(message.body)
-            ordered = bool(self._queue.ordered)
             raw = taken(message, self.queue_name, self._scope, self._home.returns, ordered=ordered)
             self._unsettled.handed(message.tag, raw)
             batch.append(raw)

@@ -6,33 +6,25 @@ begins takes the whole line and sorts it by when the messages were sent. It is n
 may hold: so all of them may hold the same.
 """
 
-import asyncio
-from collections.abc import Callable
-
 from msgkit_rabbitmq.mapping import sent_at
-from msgkit_rabbitmq.wire import Channel, Delivered, WireError
+from msgkit_rabbitmq.wire import Delivered
 
-__all__ = ["Gathering", "line_has_ended"]
-
-#: Seconds between two looks at whether more is to come.
-_GLIMPSE = 0.01
-_SURE = 2
+__all__ = ["Gathering"]
 
 
 class Gathering:
     """The first messages of a consumer, until one comes that was never given back, or no more can come."""
 
-    __slots__ = ("_most", "is_whole", "messages")
+    __slots__ = ("_most", "messages")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.messages: list[Delivered] = []
-        #: Has the line ended?
-        self.is_whole = False
 
-    def add(self, message: Delivered) -> None:
+    def add(self, message: Delivered) -> bool:
+        """Take a message; tell whether the line has ended."""
         self.messages.append(message)
-        self.is_whole = not message.redelivered or len(self.messages) >= self._most
+        return not message.redelivered or len(self.messages) >= self._most
 
     def in_order(self) -> list[Delivered]:
         """Return them as they were sent; as they came, if it is not known of all when that was."""
@@ -41,19 +33,3 @@ class Gathering:
         if len(known) < len(times):
             return self.messages
         return [message for _, _, message in sorted(zip(known, range(len(known)), self.messages, strict=True))]
-
-
-async def line_has_ended(queue: str, channel: Channel, is_known: Callable[[], bool]) -> None:
-    """Return when all that came back to a queue has been delivered, or that is known otherwise, or the channel is lost.
-
-    The channel answers before it passes on what it was given meanwhile: so it is asked twice.
-    """
-    empty = 0
-    while empty < _SURE and not is_known():
-        try:
-            state = await channel.declare_queue(queue, passive=True)
-        except WireError:
-            return
-        empty = empty + 1 if state.is_certain and state.messages == 0 else 0
-        if not empty:
-            await asyncio.sleep(_GLIMPSE)

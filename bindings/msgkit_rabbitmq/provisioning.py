@@ -19,7 +19,8 @@ from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection
 
 __all__ = ["Provisioner", "Restored"]
 
-_QUEUE, _DELAYS = "queue", "delays"
+_QUEUE = "queue"
+_ALL_DELAYS = "delays", f"{READY}.*"
 _MAKING = (ProvisionMode.CREATE, ProvisionMode.PRUNE)
 _UNSEEN = "AMQP cannot tell whether it is there; with the option management it is looked for"
 
@@ -137,7 +138,7 @@ class Provisioner:
                 yield ignored
         if _needs_delays(topology):
             action = PlanAction.EXISTS if await asked.has_delays() else PlanAction.CREATE
-            yield PlanEntry(action, _DELAYS, f"{READY}.*", "exchanges and quorum queues that all queues share")
+            yield PlanEntry(action, *_ALL_DELAYS, "exchanges and quorum queues that all queues share")
 
     async def _survey_routes(self, queue: QueueSpec, *, is_there: bool) -> AsyncIterator[PlanEntry]:
         declared = list(route_forms(queue))
@@ -167,21 +168,21 @@ class Provisioner:
 
     async def _make(self, asked: Desk, topology: Topology, plan: Plan) -> None:
         """Make it, and remember what was made."""
-        new = {entry.name for entry in plan.entries if entry.action is PlanAction.CREATE and entry.what == _QUEUE}
+        new = {(entry.what, entry.name) for entry in plan.entries if entry.action is PlanAction.CREATE}
         exchanges = exchange_forms(topology) if topology.exchanges or self._makes else {}
         for exchange in exchanges.values():
             await asked.declare(exchange)
         self._exchanges.update(exchanges)
         for spec in topology.queues.values():
             form, routes = queue_form(spec, self._version), tuple(route_forms(spec))
-            self._is_unwritten |= form.is_quorum and form.name in new
+            self._is_unwritten |= form.is_quorum and (_QUEUE, form.name) in new
             await asked.declare(form)
             for route in routes:
                 await asked.bind(route)
             self._queues[spec.name], self._routes[spec.name] = form, routes
             if spec.anonymous:
                 self._anonymous.add(spec.name)
-        if _needs_delays(topology) and not await asked.has_delays():
+        if _ALL_DELAYS in new:
             self._is_unwritten = True
             await asked.make_delays()
 

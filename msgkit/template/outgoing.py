@@ -206,9 +206,9 @@ class Outgoing:
         self.link.capabilities.require(power, f"send({self._destination}, {what})")
 
 
-#: The options that need to know the time; most messages have none.
 #: Seconds that are written with all their digits.
 _MANY = 100_000
+#: The options that need to know the time; most messages have none.
 _TIMES = frozenset({"ttl", "delay", "deliver_at"})
 
 

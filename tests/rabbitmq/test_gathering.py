@@ -20,26 +20,19 @@ def order(messages: list[Delivered], most: int = 100) -> list[int]:
 
 def test_the_line_of_what_was_given_back_ends_with_the_first_that_never_was() -> None:
     gathering = Gathering(100)
-    for tag in range(3):
-        gathering.add(message(tag))
-        assert not gathering.is_whole
-    gathering.add(message(3, redelivered=False))
-    assert gathering.is_whole
+    assert [gathering.add(message(tag)) for tag in range(3)] == [False] * 3
+    assert gathering.add(message(3, redelivered=False))
 
 
 def test_the_line_has_ended_when_the_first_message_was_never_given_back() -> None:
-    gathering = Gathering(100)
-    gathering.add(message(1, redelivered=False))
-    assert gathering.is_whole
+    assert Gathering(100).add(message(1, redelivered=False))
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_the_line_has_ended_when_no_more_can_come(most: int) -> None:
     gathering = Gathering(most)
-    for tag in range(most):
-        assert not gathering.is_whole
-        gathering.add(message(tag))
-    assert gathering.is_whole
+    ended = [gathering.add(message(tag)) for tag in range(most)]
+    assert ended == [False] * (most - 1) + [True]
 
 
 def test_messages_are_handed_on_as_they_were_sent() -> None:
