@@ -253,6 +253,16 @@ def test_what_is_tried_in_place_does_not_fork() -> None:
     assert run.handle("a", 5, 6).handle("a", 7, 8, attempt=2).broken() == ("accepted",)
 
 
+@pytest.mark.parametrize(("due", "broken"), [(1.0, ()), (None, ("attempts",))])
+def test_both_copies_of_what_was_doubled_while_it_waited_run_their_own_attempts(
+    due: float | None, broken: tuple[str, ...]
+) -> None:
+    run = Run(Promises(forks=True, holds=True), ordered=True).send("a", due=due).fault("broker-stop", 0.5, 9)
+    run.handle("a", 5, 5.1, "retried").handle("a", 5.2, 5.25)
+
+    assert run.handle("a", 5.5, 5.6, attempt=2).broken() == broken
+
+
 # -- dead letters
 
 

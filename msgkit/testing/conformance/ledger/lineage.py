@@ -89,8 +89,8 @@ class _Tracer:
         there = [copy for copy in self._there_for(handling) if self._fits(copy, handling)]
         if not there:
             return None
-        # What is due, and what comes without a fault, is taken first: a fault excuses the rest.
-        copy = min(there, key=lambda copy: (copy.due > now, copy.cause == "fault"))
+        # What is due, what needs nothing to have been forgotten, and what comes without a fault, is taken first.
+        copy = min(there, key=lambda copy: (copy.due > now, handling.attempt < copy.lowest, copy.cause == "fault"))
         self._take(copy)
         return Step(handling, copy.cause, copy.source, copy.due)
 
