@@ -16,14 +16,27 @@ from typing import NamedTuple
 from msgkit_rabbitmq.mapping import DUE, LEVEL
 from msgkit_rabbitmq.wire import Table
 
-__all__ = ["DUE_EXCHANGE", "LONGEST", "READY", "SINK", "Bound", "Made", "Way", "due_binding", "infrastructure", "way"]
+__all__ = [
+    "DUE_EXCHANGE",
+    "LONGEST",
+    "LOST",
+    "READY",
+    "SINK",
+    "Bound",
+    "Made",
+    "Way",
+    "due_binding",
+    "infrastructure",
+    "way",
+]
 
 _STEP = 0.1
 _LEVELS = 28
 #: Seconds, for all levels together.
 LONGEST = _STEP * (2**_LEVELS - 1)
 DUE_EXCHANGE = "msgkit.due"
-_LOST = "msgkit.undeliverable"
+#: What finds nobody when it is due.
+LOST = "msgkit.undeliverable"
 #: The last to be made.
 READY = "msgkit.delay"
 #: Where each message for an exchange goes, too, and is gone: what nobody hears would otherwise wait for ever.
@@ -75,11 +88,11 @@ def _name(level: int) -> str:
 
 def infrastructure() -> Iterator[Made | Bound]:
     """Return what has to be there, in the order in which it is made; the last says that all of it is."""
-    yield Made("exchange", _LOST, "fanout", {})
-    yield Made("queue", _LOST, "", {"x-queue-type": "quorum"})
-    yield Bound("queue", _LOST, _LOST, {})
+    yield Made("exchange", LOST, "fanout", {})
+    yield Made("queue", LOST, "", {"x-queue-type": "quorum"})
+    yield Bound("queue", LOST, LOST, {})
     yield Made("queue", SINK, "", {"x-queue-type": "classic", "x-message-ttl": 0, "x-max-length": 1})
-    yield Made("exchange", DUE_EXCHANGE, "headers", {"alternate-exchange": _LOST})
+    yield Made("exchange", DUE_EXCHANGE, "headers", {"alternate-exchange": LOST})
     for level in range(_LEVELS):
         name, below = _name(level), _name(level - 1)
         yield Made("exchange", name, "headers", {})

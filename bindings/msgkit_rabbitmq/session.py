@@ -16,6 +16,7 @@ from msgkit_rabbitmq.comeback import Comeback
 from msgkit_rabbitmq.consumer import RabbitConsumer
 from msgkit_rabbitmq.desk import Desks
 from msgkit_rabbitmq.home import Guest
+from msgkit_rabbitmq.homeless import send_home
 from msgkit_rabbitmq.link import Link
 from msgkit_rabbitmq.management import NoPage
 from msgkit_rabbitmq.provisioning import Provisioner, Restored
@@ -53,6 +54,7 @@ class Session:
         self._answered_at: str | None = None
         self._answered_over: Connection | None = None
         self._desks = Desks()
+        self._sent_home_over: Connection | None = None
         self.returns = Returns()
         self.publisher = Publisher(options.name, options.clock, self._bind_due, self._is_heard)
         self._publishing = Link(
@@ -130,7 +132,7 @@ class Session:
         while True:
             connection = await self._up(self._publishing)
             try:
-                return await self.provisioner.provision(connection, topology, mode)
+                plan = await self.provisioner.provision(connection, topology, mode)
             except WireError as error:
                 losses += 1
                 # Who loses the connection each time that he declares this, declares what it does not survive.
@@ -141,6 +143,15 @@ class Session:
                 # A broker that ends takes its page away a moment before its connections.
                 if losses == _LOSSES or not await connection.ends(_MOMENT):
                     raise
+            else:
+                if mode is not ProvisionMode.PLAN:
+                    self._send_home(connection)
+                return plan
+
+    def _send_home(self, connection: Connection) -> None:
+        if connection is not self._sent_home_over:
+            self._sent_home_over = connection
+            self.spawn(send_home(connection))
 
     async def subscribe(self, subscription: Subscription, sink: Sink) -> RabbitConsumer:
         """Return a consumer that takes part."""
@@ -207,6 +218,7 @@ class Session:
         else:
             restored = await self._provisioner.again(connection)
             self._tell_restored(restored, "it was removed while the connection was lost")
+            self._send_home(connection)
         self.publisher.went_up(connection)
         if self._on_reply is not None:
             # Not waited for: under an alarm the broker lets nothing be sent, and those who consume would wait.

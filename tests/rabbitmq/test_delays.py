@@ -145,6 +145,31 @@ async def test_what_is_due_at_a_queue_that_was_deleted_is_kept_aside_and_in_nobo
         await until(is_kept)
 
 
+async def test_what_found_no_queue_when_it_was_due_comes_when_an_application_comes_up(broker: RabbitMQ) -> None:
+    jobs, gone = QueueSpec(name=new_id()), QueueSpec(name=new_id())
+    due = {"x-match": "all", "msgkit-due": f"queue:{jobs.name}"}
+    async with Bench.open(broker.url) as bench, plain(broker) as channel, asyncio.timeout(30):
+        await bench.declare(jobs, gone)
+        await bench.send("for ever", gone.name, delay=0.1)
+        await channel.queue_delete(gone.name)
+        await bench.send("late", jobs.name, delay=0.5)
+        queue = await channel.get_queue(jobs.name)
+        await queue.unbind("msgkit.due", routing_key="", arguments=due)
+
+        async def are_kept() -> bool:
+            return await ready(channel, UNDELIVERABLE) >= kept
+
+        kept = 2
+        await until(are_kept)
+        await queue.bind("msgkit.due", routing_key="", arguments=due)
+        async with Bench.open(broker.url) as other:
+            await other.declare(jobs)
+            taker = await other.consume(jobs)
+            assert (await taker.take()).envelope.body == b"late"
+            kept = 1
+            await until(are_kept)
+
+
 async def test_a_restart_loses_none(broker: RabbitMQ) -> None:
     jobs = Queue(new_id(), int)
     got = Inbox[tuple[int, float]]()
