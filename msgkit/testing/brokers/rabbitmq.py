@@ -26,7 +26,7 @@ __all__ = ["RabbitMQ"]
 _DEBIAN = Path("/usr/lib/rabbitmq/bin")
 _MANAGEMENT = "rabbitmq_management"
 _ERLANG = "-kernel inet_dist_use_interface {127,0,0,1}"
-#: What expires in a cluster while no leader takes it is tried again when that is over, which is 3 minutes by default.
+#: What expires while its next queue has no leader is tried again when that is over, which is 3 minutes by default.
 _SOONER = "-rabbit dead_letter_worker_publisher_confirm_timeout 2000"
 
 
@@ -143,7 +143,7 @@ class RabbitMQ(Broker):
                 "RABBITMQ_CONFIG_FILES": f"{folder}/none",
                 "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/none",
                 "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ERLANG} {_SOONER}" if self._size > 1 else _ERLANG,
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ERLANG} {_SOONER}",
             },
             files={
                 ".erlang.cookie": self._cookie,

@@ -240,13 +240,20 @@ class Soak:
             # What was sent to the exchange with a delay is in no queue until it is due.
             afterwards = self._lab.harness.afterwards if self._faulty else 0.0
             await asyncio.sleep(_LONGEST_DELAY + self._lab.capabilities.delay.lateness + afterwards)
-            await self._lab.until(self._is_handled, "everything handled at last", within=self._lab.patience)
+            await self._all_handled()
             for queue in self._queues:
                 await self._lab.until(
                     partial(self._lab.is_settled, queue),
                     f"{queue.name} empty at last",
                     within=5 * self._lab.patience,
                 )
+
+    async def _all_handled(self) -> None:
+        try:
+            await self._lab.until(self._is_handled, "everything handled at last", within=self._lab.patience)
+        except AssertionError as error:
+            # Which messages lack is what helps to find out why.
+            raise AssertionError(f"{error}\n{self._lab.ledger.judge(self._lab.harness.tolerance)}") from None
 
     async def _is_handled(self) -> bool:
         began = time.perf_counter()
