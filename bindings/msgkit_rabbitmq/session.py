@@ -128,16 +128,21 @@ class Session:
 
     async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
         """Bring about a topology, and remember what to bring about again."""
-        losses = 0
+        losses, began = 0, self._loop.time()
         while True:
             connection = await self._up(self._publishing)
             try:
                 plan = await self.provisioner.provision(connection, topology, mode)
             except WireError as error:
                 losses += 1
-                # Who loses the connection each time that he declares this, declares what it does not survive.
-                if connection.is_open or losses == _LOSSES:
+                is_told = isinstance(error, ConnectionLost) and error.is_our_doing
+                if connection.is_open or (is_told and losses >= _LOSSES):
                     raise TopologyMismatch(f"the broker refused to declare: {error}") from error
+                # Whoever loses it each time for no reason that is told may lose it for what he declares.
+                if losses >= _LOSSES and self._loop.time() - began > self._options.wait:
+                    raise BrokerUnavailable(
+                        f"the connection was lost {losses} times while declaring: {error}"
+                    ) from error
             except NoPage:
                 losses += 1
                 # A broker that ends takes its page away a moment before its connections.

@@ -10,13 +10,16 @@ from msgkit import Application, Exchange, MessageTemplate, Settings
 from msgkit.envelope import Envelope, Kind, new_id
 from msgkit.errors import MessagingError, SendRefused, Unroutable
 from msgkit.settlement import ACCEPT
-from msgkit.spi import ExchangeSpec, Fatal, PlanAction, QueueSpec
+from msgkit.spi import Depth, Down, ExchangeSpec, Fatal, PlanAction, QueueSpec
 from msgkit.testing.brokers import RabbitMQ
-from msgkit.testing.proxy import FaultProxy
+from msgkit.testing.proxy import Direction, FaultProxy
 from tests.rabbitmq.test_refusals import user_with
 from tests.rabbitmq.trouble import MOST_BYTES, Bench, message, plain, settings
 
 pytestmark = pytest.mark.broker
+
+#: Bytes: more than it takes to get in, and fewer than to declare thirty queues.
+_SOME = 3000
 
 
 async def test_who_may_not_send_to_one_exchange_still_sends_to_others(broker: RabbitMQ) -> None:
@@ -178,3 +181,21 @@ async def test_more_exchanges_at_once_than_there_are_channels_are_all_sent_to(br
         sent = [bench.binding.send(message("x", f"{name}.{number}", kind=Kind.EXCHANGE)) for number in range(2100)]
         async with asyncio.timeout(15):
             assert len(await asyncio.gather(*sent)) == len(sent)
+
+
+async def test_a_connection_that_is_lost_again_and_again_while_declaring_delays_it_and_refuses_nothing(
+    broker: RabbitMQ,
+) -> None:
+    """Three losses in a row were taken for what the declaration does to the connection."""
+    specs = [QueueSpec(name=new_id()) for _ in range(30)]
+    async with Bench.open(broker.url) as bench, asyncio.timeout(30):
+        await broker.proxy.cut_after(_SOME, Direction.UP)
+        declaring = asyncio.create_task(bench.declare(*specs))
+        for _ in range(4):
+            while not isinstance(await bench.events.get(), Down):
+                pass
+            assert not declaring.done()
+            await broker.proxy.cut_after(_SOME, Direction.UP)
+        await broker.proxy.heal()
+        await declaring
+        assert await bench.depth(specs[-1]) == Depth(ready=0, unsettled=None, delayed=None)

@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
     async def channel(self, on_closed: Callable[[WireError], None] | None = None, *, confirms: bool = False) -> Channel:
         """Open a channel; `on_closed` hears when it ends and we did not close it."""
         if self._ended is not None or self._closing:
-            raise ConnectionLost("the connection is closed")
+            raise (self._ended or ConnectionLost("the connection is closed")).with_traceback(None)
         channel = Channel(self, self._free_number(), on_closed or _ignore)
         self._channels[channel.number] = channel
         try:
@@ -274,7 +274,7 @@ class Connection(asyncio.Protocol):
         if not self._is_open and code in _REFUSALS:
             self._end(LoginRefused(code, text))
         else:
-            self._end(ConnectionLost(f"the broker closed it: {code} {text}"))
+            self._end(ConnectionLost(f"the broker closed it: {code} {text}", code))
         if self._transport is not None:
             self._transport.close()
             self._timer = self._loop.call_later(_LINGER, self._transport.abort)

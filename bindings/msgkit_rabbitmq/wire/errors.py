@@ -4,6 +4,7 @@ __all__ = ["ACCESS_REFUSED", "NOT_FOUND", "ChannelClosed", "ConnectionLost", "Ga
 
 #: Codes of answers: that is not permitted, and that is not there.
 ACCESS_REFUSED, NOT_FOUND = 403, 404
+_FORCED = 320
 
 
 class WireError(Exception):
@@ -11,7 +12,16 @@ class WireError(Exception):
 
 
 class ConnectionLost(WireError):
-    """There is no connection any more, or there never was one."""
+    """There is no connection any more, or there never was one. The code is the broker's, where it gave a reason."""
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+
+    @property
+    def is_our_doing(self) -> bool:
+        """Did the broker end it for what was said, and not because it ends itself?"""
+        return self.code not in (0, _FORCED)
 
 
 class Garbled(WireError):
