@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from aio_pika.abc import AbstractChannel
+from pamqp.common import FieldTable
 
 from msgkit import Application, Backoff, Message, Queue, listener
 from msgkit.envelope import Envelope, Kind, new_id
@@ -147,7 +148,7 @@ async def test_what_is_due_at_a_queue_that_was_deleted_is_kept_aside_and_in_nobo
 
 async def test_what_found_no_queue_when_it_was_due_comes_when_an_application_comes_up(broker: RabbitMQ) -> None:
     jobs, gone = QueueSpec(name=new_id()), QueueSpec(name=new_id())
-    due = {"x-match": "all", "msgkit-due": f"queue:{jobs.name}"}
+    due: FieldTable = {"x-match": "all", "msgkit-due": f"queue:{jobs.name}"}
     async with Bench.open(broker.url) as bench, plain(broker) as channel, asyncio.timeout(30):
         await bench.declare(jobs, gone)
         await bench.send("for ever", gone.name, delay=0.1)

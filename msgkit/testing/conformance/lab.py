@@ -1,5 +1,6 @@
 """What a check works with: names of its own, applications, recorded messages, deadlines."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
@@ -216,13 +217,14 @@ class Lab(Waiting, Sending, Holdings):
         )
         consumers = {handler.consumer for handler in handlers}
         self._joined(consumers)
-        async with app:
+        async with AsyncExitStack() as stopping, app:
             self._note_declared([*topology, *(handler.queue for handler in handlers)])
             try:
                 yield app
             finally:
                 await self._note_expired(app, handlers)
-                self._stopped(consumers)
+                self._alive -= consumers
+                stopping.push_async_callback(asyncio.wait, [asyncio.create_task(self._stopped(consumers))])
 
     async def _note_expired(self, app: Application, handlers: Sequence[Handler]) -> None:
         for handler in handlers:
@@ -246,8 +248,9 @@ class Lab(Waiting, Sending, Holdings):
             for consumer in consumers:
                 ledger.joined(consumer, self.journal.now())
 
-    def _stopped(self, consumers: set[str]) -> None:
-        self._alive -= consumers
+    async def _stopped(self, consumers: set[str]) -> None:
+        # What is on its way in this turn of the loop begins before the application hears of its end.
+        await asyncio.sleep(0)
         with self.journal.writing() as ledger:
             for consumer in consumers:
                 ledger.stopped(consumer, self.journal.now())
@@ -279,19 +282,13 @@ class Lab(Waiting, Sending, Holdings):
             for topology in self.naming.topologies([queue]).values():
                 await binding.provision(topology, ProvisionMode.CREATE)
             self._note_declared([queue])
-            subscription = Subscription(queue=self.naming.queue_spec(queue), max_in_flight=max_in_flight)
-            async with tap.consuming(binding, subscription):
+            wanted = Subscription(queue=self.naming.queue_spec(queue), max_in_flight=max_in_flight)
+            async with tap.consuming(binding, wanted):
                 tap.consumer.credit(credit)
                 yield tap
 
     async def spawn(
-        self,
-        queue: Queue[str],
-        name: str,
-        behave: str = "accepts",
-        *,
-        concurrency: int = 1,
-        attempts: int = 5,
+        self, queue: Queue[str], name: str, behave: str = "accepts", *, concurrency: int = 1, attempts: int = 5
     ) -> Process:
         """Start a consumer in a process of its own, which is in the ledger under its name."""
         self._note_listened(queue, attempts)
