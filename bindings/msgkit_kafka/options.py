@@ -46,7 +46,7 @@ class KafkaTopic(Option):
 
     schemes = _SCHEMES
 
-    #: As many consumers of a queue work side by side. None: as many as the broker makes by itself.
+    #: As many consumers of a queue work side by side. None: 8 where it is made, else as many as there are.
     partitions: int | None = None
     #: Brokers that each have a copy. None: as many as the broker sees to by itself.
     replication: int | None = None

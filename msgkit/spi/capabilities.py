@@ -126,6 +126,10 @@ class Capabilities:
     forks: bool = False
     #: Are attempts exact also after a crash or a release?
     exact_attempts: bool = True
+    #: Are deliveries leased, so that they outlive a lost connection for as long as the lease can be renewed in time?
+    leases: bool = False
+    #: Does the broker know a send that comes again, so that a lost confirm can be asked for until it is known?
+    settles_sends: bool = False
     #: Does the core try again in place on ordered queues? What failed so is forgotten when its consumer goes.
     holds: bool = False
     powers: Mapping[Power, Support] = field(default_factory=lambda: MappingProxyType({}))

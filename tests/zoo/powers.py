@@ -248,6 +248,16 @@ class ClaimsToLast(Animal):
         return replace(keeps, durable=True, shared=Shared.PROCESS)
 
 
+@caught_by(
+    "what_was_being_handled_when_the_connection_was_lost_comes_again", "a_lost_connection_cancels_what_is_being_handled"
+)
+class ClaimsLeases(Animal):
+    """Says that what is in hand outlives its connection."""
+
+    def claims(self, keeps: Capabilities) -> Capabilities:
+        return replace(keeps, leases=True)
+
+
 @caught_by("what_is_declared_is_offered_and_said_in_words")
 class ClaimsNothing(Animal):
     """Says of a power that it has it not, without a reason."""

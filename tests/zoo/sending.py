@@ -34,7 +34,7 @@ class StoresWhatItRefuses(_Revises):
         return outcome
 
 
-@caught_by("a_lost_confirm_is_unknown_and_nothing_is_sent_again")
+@caught_by("a_lost_confirm_is_unknown_and_nothing_is_there_twice")
 class SendsAgainByItself(_Revises):
     """Sends what is unknown a second time."""
 
@@ -45,7 +45,7 @@ class SendsAgainByItself(_Revises):
         return None
 
 
-@caught_by("a_lost_confirm_is_unknown_and_nothing_is_sent_again")
+@caught_by("a_lost_confirm_is_unknown_and_nothing_is_there_twice")
 class CallsTheUnknownRefused(_Revises):
     """Says that a message was refused when its confirm was lost."""
 

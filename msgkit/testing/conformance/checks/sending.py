@@ -120,20 +120,27 @@ async def what_the_broker_refuses_is_nowhere(lab: Lab) -> None:
 
 
 @check(1, needs=(Fault.LOSE_CONFIRM,))
-async def a_lost_confirm_is_unknown_and_nothing_is_sent_again(lab: Lab) -> None:
+async def a_lost_confirm_is_unknown_and_nothing_is_there_twice(lab: Lab) -> None:
     queue = lab.queue()
     await lab.declare(queue)
     await lab.send(queue, "before")
+    there = ["before", "stored"]
     async with lab.fault("connection-loss"):
         for payload, stored in (("stored", True), ("not stored", False)):
             await lab.harness.lose_confirm(stored=stored)
-            assert await lab.offer(queue, payload, timeout=lab.patience) == "unknown"
+            # A broker that tells the same send when it comes again may be asked until it is known.
+            outcome = await lab.offer(queue, payload, timeout=lab.patience)
+            assert outcome == "unknown" or (outcome == "confirmed" and lab.capabilities.settles_sends)
+            if outcome == "confirmed" and not stored:
+                there.append(payload)
             # The sender is back when this is confirmed.
             await lab.send(queue, f"after {payload}")
+            there.append(f"after {payload}")
     handler = lab.handler(queue).does(accept)
     async with lab.application(handler):
-        await lab.accepts(handler, 4)
+        await lab.accepts(handler, len(there))
         await lab.quiet(handler)
+    assert sorted(handler.payloads) == sorted(there)
     assert sorted(handler.payloads) == ["after not stored", "after stored", "before", "stored"]
 
 

@@ -1,0 +1,342 @@
+"""One consumer of one queue: a member of its group, that hands out records and is told what became of each."""
+
+import asyncio
+import logging
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+
+from msgkit.errors import MessagingError
+from msgkit.settlement import Accept
+from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
+from msgkit_kafka.byhand import ByHand, NoCommits
+from msgkit_kafka.committing import Commits
+from msgkit_kafka.copies import Copies, taken_back
+from msgkit_kafka.fetching import Wish
+from msgkit_kafka.filtering import Filter
+from msgkit_kafka.home import Home
+from msgkit_kafka.layout import own_topic
+from msgkit_kafka.mapping import ORIGIN, Source, address, understood
+from msgkit_kafka.membership import Membership
+from msgkit_kafka.offsets import Point, Standing
+from msgkit_kafka.part import Handle, Part
+from msgkit_kafka.progress import Progress
+from msgkit_kafka.wire.errors import BrokerError, Code, WireError
+from msgkit_kafka.wire.logs import FetchedPartition
+from msgkit_kafka.wire.records import Decoded, Record
+from msgkit_kafka.wire.subscriptions import Partition
+
+__all__ = ["KafkaConsumer"]
+
+_log = logging.getLogger("msgkit.kafka")
+#: Bytes of one partition that may wait here before more of it is fetched, and of all.
+_ENOUGH_OF_ONE, _ENOUGH = 256 * 1024, 32 * 1024 * 1024
+#: Seconds for running handlers of a partition that another member is to have. It waits for them.
+_HANDOVER = 300.0
+#: Seconds for copies to be confirmed when a consumer is closed.
+_PATIENCE = 5.0
+_TRIES = 5
+_NOTHING: Mapping[str, str] = {}
+
+
+class KafkaConsumer:
+    """Takes part in the group of its queue from `open` to `close`."""
+
+    #: An ordered lane's next message waits here, behind the one that is tried again.
+    holds = True
+
+    def __init__(
+        self, home: Home, subscription: Subscription, sink: Sink, topics: Mapping[str, tuple[Source, Filter | None]]
+    ) -> None:
+        """Consume; `topics` are those that are read, with what its records are addressed to, and the filter."""
+        self._home = home
+        self._sink = sink
+        self._queue = subscription.queue
+        self._topics = topics
+        self._most_bytes = subscription.max_bytes
+        self._loop = asyncio.get_running_loop()
+        self._parts: dict[Partition, Part] = {}
+        self._credit = 0
+        self._bytes = 0
+        self._buffered = 0
+        self._handing_over = False
+        self._drained = self._closing = False
+        self._own = own_topic(self._queue)
+        self._copies = Copies(home.publisher, self._end_original)
+        self._membership: Membership | ByHand
+        self._commits: Commits | NoCommits
+        if self._queue.anonymous:
+            self._membership, self._commits = ByHand(home.cluster, sorted(topics), self), NoCommits()
+        else:
+            settings = home.settings
+            self._membership = Membership(
+                home.cluster,
+                home.group_of(self._queue),
+                sorted(topics),
+                self,
+                session=settings.session_timeout,
+                instance=settings.instance,
+                rack=settings.rack,
+            )
+            self._commits = Commits(home.cluster, self._membership, self._point)
+
+    @property
+    def queue_name(self) -> str:
+        return self._queue.name
+
+    @property
+    def is_well(self) -> bool:
+        return self._membership.is_well
+
+    def look(self) -> None:
+        """See at once whether it is still in its group."""
+        self._membership.look()
+
+    def event(self, event: Event) -> None:
+        self._sink.event(event)
+
+    async def open(self) -> None:
+        """Join the group.
+
+        :raises BrokerError: when it cannot be joined
+        """
+        await self._membership.open()
+
+    # -- for the core
+
+    def credit(self, n: int, /) -> None:
+        self._credit += n
+        self._look()
+
+    def settle(self, delivery: RawDelivery, how: RawSettlement, /) -> "Future[None] | None":
+        handle = delivery.handle
+        if not isinstance(handle, Handle):
+            raise TypeError(f"{delivery!r} is not a delivery of this broker")
+        part = handle.part
+        if self._parts.get(part.partition) is not part or not part.is_open(handle.record.offset):
+            return self._failed(taken_back(delivery))
+        match how:
+            case Accept():
+                self._end(handle)
+            case Release():
+                self._bytes -= handle.size
+                part.in_hand -= handle.size
+                part.give_back(handle.record)
+                self._look()
+            case RetryCopy() if self._own is None:
+                self._retry_here(handle, how)
+            case RetryCopy():
+                envelope = delivery.envelope
+                origin = {ORIGIN: address(envelope.kind, envelope.destination)}
+                return self._copies.send(delivery, handle, how.copy._replace(delay=how.after), origin)
+            case Dead():
+                return self._copies.send(delivery, handle, how.copy, _NOTHING)
+        return None
+
+    def _end(self, handle: Handle) -> None:
+        part = handle.part
+        self._bytes -= handle.size
+        part.in_hand -= handle.size
+        part.done(handle.record)
+        self._commits.note(part.partition)
+        self._look()
+
+    def _end_original(self, handle: Handle) -> bool:
+        is_ours = self._parts.get(handle.part.partition) is handle.part
+        if is_ours:
+            self._end(handle)
+        return is_ours
+
+    def _retry_here(self, handle: Handle, how: RetryCopy) -> None:
+        """Try it again where it is, since the queue has no topic for copies."""
+        part, record = handle.part, handle.record
+        self._bytes -= handle.size
+        part.in_hand -= handle.size
+        part.attempts[record.offset] = how.copy.attempt
+        self._loop.call_later(how.after, self._come_again, part, record)
+
+    def _come_again(self, part: Part, record: Record) -> None:
+        if self._parts.get(part.partition) is part and part.is_at_work and not self._drained:
+            part.give_back(record)
+            self._look()
+
+    def _failed(self, error: MessagingError) -> "Future[None]":
+        future: Future[None] = self._loop.create_future()
+        future.set_exception(error)
+        return future
+
+    async def drain(self) -> None:
+        self._drained = True
+        for part in self._parts.values():
+            self._stop_reading(part)
+
+    async def close(self) -> None:
+        self._drained = self._closing = True
+        for part in self._parts.values():
+            self._stop_reading(part)
+        await self._copies.finish(_PATIENCE)
+        await self._flush(tuple(self._parts))
+        await self._commits.close()
+        await self._membership.close()
+        self._parts.clear()
+        self._home.leave(self)
+
+    async def _flush(self, partitions: Sequence[Partition]) -> None:
+        for _ in range(_TRIES):
+            try:
+                await self._commits.flush(partitions)
+            except (WireError, TimeoutError) as error:
+                _log.debug("group %r: what is done is not committed yet: %s", self._membership.group, error)
+                await asyncio.sleep(0.1)
+            else:
+                return
+        _log.warning("what was done last of group %r could not be committed, and comes again", self._membership.group)
+
+    # -- for the membership
+
+    async def take(self, partitions: Sequence[Partition], /) -> None:
+        standings = await self._membership.standings(partitions)
+        new = [each for each in partitions if standings[each].offset is None]
+        begins = await self._home.begins(self._membership.group, new)
+        for each in partitions:
+            self._parts[each] = self._begun(each, standings[each], begins.get(each, 0))
+        # Whoever comes after us, if we die, is to know that we did.
+        await self._commits.flush(partitions)
+        self._look()
+
+    def _begun(self, partition: Partition, standing: Standing, begin: int) -> Part:
+        offset, said = begin if standing.offset is None else standing.offset, standing.said
+        source, taken = self._topics[partition.topic]
+        fingerprint = taken.fingerprint if taken is not None else ""
+        part = Part(
+            partition,
+            source._replace(partition=partition.number),
+            taken,
+            Progress(offset, said.done, fingerprint=fingerprint),
+            position=offset,
+        )
+        if said.is_ours:
+            part.inherit(said.dirty, None if said.suspect is None else (said.suspect, said.suspect_count))
+        return part
+
+    async def give_up(self, partition: Partition, /) -> None:
+        part = self._parts.get(partition)
+        if part is None:
+            return
+        part.is_closing = True
+        self._stop_reading(part)
+        await self._sink.revoke(part, _HANDOVER)
+        await self._flush([partition])
+        self._parts.pop(partition, None)
+
+    def lose(self, partitions: Sequence[Partition], why: str, /) -> None:  # noqa: ARG002 -- the holder's shape
+        lost = [part for each in partitions if (part := self._parts.pop(each, None)) is not None]
+        self._commits.forget(partitions)
+        for part in lost:
+            self._stop_reading(part)
+            self._bytes -= part.in_hand
+            self._sink.lost(part)
+
+    def alarm(self, why: str | None, /) -> None:
+        self._home.alarm(self._queue.name, why)
+
+    def _point(self, partition: Partition) -> Point | None:
+        part = self._parts.get(partition)
+        return None if part is None else part.point(clean=part.is_closing or self._closing)
+
+    # -- fetching
+
+    def _stop_reading(self, part: Part) -> None:
+        if part.wish is not None:
+            self._home.fetcher.cancel(part.wish)
+            part.wish = None
+        self._buffered -= part.forget_waiting()
+
+    def _read_on(self, part: Part) -> None:
+        if part.wish is None and part.buffered < _ENOUGH_OF_ONE and self._buffered < _ENOUGH:
+
+            def came(found: Decoded, _: FetchedPartition) -> None:
+                part.wish = None
+                self._buffered += part.came(found.records, found.next_offset)
+                self._look()
+
+            def failed(error: WireError) -> None:
+                part.wish = None
+                self._unreadable(part, error)
+
+            part.wish = Wish(part.partition, part.position, came, failed)
+            self._home.fetcher.fetch(part.wish)
+
+    def _unreadable(self, part: Part, error: WireError) -> None:
+        """Stop here rather than lose what cannot be read."""
+        text = f"{part.partition.topic}/{part.partition.number} cannot be read at offset {part.position}: {error}"
+        if isinstance(error, BrokerError) and error.code is Code.OFFSET_OUT_OF_RANGE:
+            text += "; its records were deleted before they were handled, or the topic was made anew: seek the queue"
+        _log.error("%s", text)
+        part.is_broken = True
+        self._home.alarm(self._queue.name, text)
+
+    # -- handing out
+
+    def _look(self) -> None:
+        if not self._handing_over and not self._drained:
+            # Once for all that came in one piece.
+            self._handing_over = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._handing_over = False
+        if self._drained:
+            return
+        batch: list[RawDelivery] = []
+        at_work = [part for part in self._parts.values() if part.is_at_work]
+        parts = [part for part in at_work if not part.is_watched]
+        while parts:
+            # One of each in turn, so that none waits for all of another.
+            parts = [part for part in parts if self._may_take and self._take_next(part, batch)]
+        if batch:
+            self._sink.deliver(batch)
+        for part in at_work:
+            if part.is_watched and not part.is_marking and self._may_take:
+                part.is_marking = True
+                self._home.spawn(self._hand_out_alone(part))
+            self._read_on(part)
+
+    @property
+    def _may_take(self) -> bool:
+        return self._credit > 0 and self._bytes < self._most_bytes and not self._drained
+
+    def _take_next(self, part: Part, batch: list[RawDelivery]) -> bool:
+        """Add the next message of a partition; tell whether there was one."""
+        waiting = part.buffered
+        while (record := part.next()) is not None:
+            envelope = understood(record, part.source)
+            if part.filter is not None and not part.filter.takes(envelope):
+                part.done(record)
+                self._commits.note(part.partition)
+                continue
+            if record.offset in part.attempts:
+                envelope = envelope._replace(attempt=part.attempts.pop(record.offset))
+            handle = Handle(part, record)
+            self._credit -= 1
+            self._bytes += handle.size
+            part.in_hand += handle.size
+            lane = envelope.key if envelope.key is None or not self._queue.ordered else (part.topic, envelope.key)
+            crashes = part.crashes_at(record.offset)
+            batch.append(RawDelivery(envelope, envelope.attempt, crashes, lane, part, handle))
+            break
+        self._buffered -= waiting - part.buffered
+        return record is not None
+
+    async def _hand_out_alone(self, part: Part) -> None:
+        """Hand out one message when it is written down that it is the only one: in case we die of it."""
+        batch: list[RawDelivery] = []
+        try:
+            if self._take_next(part, batch):
+                handle = batch[0].handle
+                assert isinstance(handle, Handle)  # noqa: S101 -- it was made just now
+                part.suspect(handle.record.offset)
+                await self._flush([part.partition])
+        finally:
+            part.is_marking = False
+        if batch and self._parts.get(part.partition) is part and not self._drained:
+            self._sink.deliver(batch)

@@ -1,0 +1,38 @@
+"""The session, as a consumer sees it."""
+
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+from msgkit.spi import QueueSpec
+from msgkit_kafka.address import KafkaSettings
+from msgkit_kafka.fetching import Fetcher
+from msgkit_kafka.publisher import Publisher
+from msgkit_kafka.wire.cluster import Cluster
+from msgkit_kafka.wire.subscriptions import Partition
+
+__all__ = ["Home"]
+
+
+class Home(Protocol):
+    """What all consumers of a client share, and whom they tell of trouble."""
+
+    @property
+    def settings(self) -> KafkaSettings: ...
+    @property
+    def cluster(self) -> Cluster: ...
+    @property
+    def fetcher(self) -> Fetcher: ...
+    @property
+    def publisher(self) -> Publisher: ...
+    def group_of(self, queue: QueueSpec, /) -> str: ...
+    async def begins(self, group: str, partitions: Sequence[Partition], /) -> Mapping[Partition, int]:
+        """Return where a group begins that has come nowhere yet."""
+        ...
+
+    def alarm(self, queue: str, why: str | None, /) -> None:
+        """Hear that a queue's consumer gets nothing, and why; or that it does again."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
+        """Do something in the background, that ends with the client at the latest."""
+
+    def leave(self, consumer: object, /) -> None: ...

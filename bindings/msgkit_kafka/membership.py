@@ -1,0 +1,338 @@
+"""A place in a consumer group: what of its partitions is ours, for as long as it is.
+
+A partition that goes to another member is given up first, and only then do we join again: until that moment nobody
+else has it, however long it takes to finish what runs. What stays with us is not disturbed.
+"""
+
+import asyncio
+import logging
+from asyncio import Task
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from msgkit_kafka.assigning import Change, assign
+from msgkit_kafka.holder import Holder
+from msgkit_kafka.offsets import BEATING, Standing, offsets_of
+from msgkit_kafka.pauses import pause
+from msgkit_kafka.wire.cluster import Cluster
+from msgkit_kafka.wire.errors import BrokerError, Code, Garbled, WireError, checked
+from msgkit_kafka.wire.groups import (
+    GROUP,
+    HEARTBEAT,
+    JOIN_GROUP,
+    LEAVE_GROUP,
+    SYNC_GROUP,
+    Assigned,
+    Beat,
+    Join,
+    Joined,
+    Leave,
+    Leaver,
+    Protocol,
+    Sync,
+)
+from msgkit_kafka.wire.subscriptions import (
+    ASSIGNOR,
+    KIND,
+    NEVER,
+    Assignment,
+    Partition,
+    Subscription,
+    decode_assignment,
+    decode_subscription,
+    encode_assignment,
+    encode_subscription,
+)
+
+__all__ = ["Membership"]
+
+_log = logging.getLogger("msgkit.kafka")
+#: What its connections are for: who waits for the others to join holds up nothing else.
+_JOINING = "joining"
+#: Seconds that the others have to join again. None of them waits for its handlers before it does.
+_TO_JOIN = 30.0
+#: Beats in a session.
+_BEATS = 3
+#: Who we were is not known any more: nothing is ours.
+_EXPELLED = frozenset({Code.UNKNOWN_MEMBER_ID, Code.ILLEGAL_GENERATION, Code.FENCED_INSTANCE_ID})
+_ELSEWHERE = frozenset({Code.NOT_COORDINATOR, Code.COORDINATOR_NOT_AVAILABLE})
+#: It will hardly be otherwise the next time.
+_FINAL = frozenset(
+    {
+        Code.INCONSISTENT_GROUP_PROTOCOL,
+        Code.INVALID_GROUP_ID,
+        Code.INVALID_SESSION_TIMEOUT,
+        Code.GROUP_AUTHORIZATION_FAILED,
+        Code.TOPIC_AUTHORIZATION_FAILED,
+        Code.GROUP_MAX_SIZE_REACHED,
+        Code.FENCED_INSTANCE_ID,
+    }
+)
+
+
+class Membership:
+    """One member of one group. It is in when `open` has returned, and comes back in by itself."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        group: str,
+        topics: Sequence[str],
+        holder: Holder,
+        *,
+        session: float,
+        instance: str | None = None,
+        rack: str | None = None,
+    ) -> None:
+        self.group = group
+        self.instance = instance
+        self.member = ""
+        self.generation = NEVER
+        self._cluster = cluster
+        self._topics = tuple(topics)
+        self._holder = holder
+        self._session = session
+        self._rack = rack
+        self._loop = asyncio.get_running_loop()
+        self._owned: set[Partition] = set()
+        #: The generation that gave it.
+        self._since = NEVER
+        self._going: dict[Partition, Task[None]] = {}
+        self._sizes: dict[str, int] = {}
+        self._task: Task[None] | None = None
+        self._turn = asyncio.Event()
+        self._is_in = asyncio.Event()
+        self._heard = 0.0
+        self._coordinator: int | None = None
+        self._is_failing = False
+        self._look = asyncio.Event()
+
+    # -- for those who commit
+
+    @property
+    def is_in(self) -> bool:
+        return self.generation != NEVER
+
+    @property
+    def is_well(self) -> bool:
+        """Is it in, as far as is known?"""
+        return self.is_in and not self._is_failing
+
+    def look(self) -> None:
+        """See at once whether it is still in."""
+        self._look.set()
+
+    @property
+    def owned(self) -> frozenset[Partition]:
+        return frozenset(self._owned)
+
+    async def coordinator(self) -> int:
+        """Return the broker that leads the group.
+
+        :raises BrokerError: when none does at the moment
+        """
+        if self._coordinator is None:
+            self._coordinator = await self._cluster.coordinator(self.group, GROUP)
+        return self._coordinator
+
+    def coordinator_lost(self) -> None:
+        """Look for another one the next time."""
+        self._coordinator = None
+
+    def refused(self, code: Code) -> None:
+        """Hear what the coordinator said to a commit."""
+        if code in _ELSEWHERE:
+            self._coordinator = None
+        elif code in _EXPELLED or code is Code.REBALANCE_IN_PROGRESS:
+            self._turn.set()
+
+    async def standings(self, partitions: Sequence[Partition]) -> Mapping[Partition, Standing]:
+        """Return how far the group has come."""
+        return await offsets_of(self._cluster, await self.coordinator(), self.group, partitions)
+
+    # -- coming and going
+
+    async def open(self) -> None:
+        """Join, and return when the first partitions are ours, or it is known that there are none for us."""
+        self._task = self._loop.create_task(self._stay())
+        entering = self._loop.create_task(self._is_in.wait())
+        try:
+            await asyncio.wait([self._task, entering], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            entering.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def close(self) -> None:
+        """Leave, so that others get what was ours at once. Whoever has an instance's name keeps its place."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        for going in self._going.values():
+            going.cancel()
+        self._owned.clear()
+        if self.member and self.instance is None:
+            try:
+                async with asyncio.timeout(self._session / _BEATS):
+                    leave = Leave(self.group, [Leaver(self.member, None)])
+                    await self._cluster.ask(await self.coordinator(), LEAVE_GROUP, leave, purpose=BEATING)
+            except (WireError, TimeoutError) as error:
+                _log.info("group %r was left without a word: %s", self.group, error)
+
+    async def _stay(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._join()
+                failures = 0
+                self._holder.alarm(None)
+                await self._beat()
+            except (WireError, TimeoutError) as error:
+                failures += 1
+                self._coordinator, self._is_failing = None, True
+                self._note(error, failures)
+                is_final = isinstance(error, BrokerError) and error.code in _FINAL
+                if is_final and not self._is_in.is_set() and self.generation == NEVER:
+                    raise
+                await asyncio.sleep(pause(failures, is_final=is_final))
+                self._see_whether_it_is_over()
+
+    def _note(self, error: Exception, failures: int) -> None:
+        if isinstance(error, BrokerError) and error.code in _EXPELLED:
+            self._expelled(str(error))
+        elif failures in (5, 20) or failures % 100 == 0:
+            _log.warning("group %r cannot be joined yet, trying on: %s", self.group, error)
+            self._holder.alarm(f"group {self.group!r} cannot be joined: {error}")
+
+    def _see_whether_it_is_over(self) -> None:
+        if self._owned and self._loop.time() - self._heard > self._session:
+            self._expelled(f"the group's coordinator was not reached for {self._session:g} s")
+
+    def _expelled(self, why: str) -> None:
+        self.member, self.generation, self._since = "", NEVER, NEVER
+        self._is_in.clear()
+        for going in self._going.values():
+            going.cancel()
+        lost, self._owned = sorted(self._owned), set()
+        if lost:
+            _log.warning("group %r takes us for gone: %s; joining again", self.group, why)
+            self._holder.lose(lost, why)
+
+    # -- joining
+
+    async def _join(self) -> None:
+        self._turn.clear()
+        coordinator = await self.coordinator()
+        joined = await self._joined(coordinator)
+        shares: Sequence[Assigned] = ()
+        if joined.leader == joined.member:
+            shares = await self._shared_out(joined)
+        sync = Sync(self.group, joined.generation, joined.member, self.instance, shares)
+        synced = await self._cluster.ask(coordinator, SYNC_GROUP, sync, purpose=_JOINING, patience=_TO_JOIN)
+        checked(synced.error)
+        self._heard, self._is_failing = self._loop.time(), False
+        self.generation = self._since = joined.generation
+        await self._take_on(decode_assignment(synced.assignment).partitions)
+        self._is_in.set()
+
+    async def _joined(self, coordinator: int) -> Joined:
+        while True:
+            about = Subscription(
+                topics=self._topics, owned=frozenset(self._owned), generation=self._since, rack=self._rack
+            )
+            join = Join(
+                self.group,
+                round(self._session * 1000),
+                round(_TO_JOIN * 1000),
+                self.member,
+                self.instance,
+                KIND,
+                [Protocol(ASSIGNOR, encode_subscription(about))],
+            )
+            joined = await self._cluster.ask(coordinator, JOIN_GROUP, join, purpose=_JOINING, patience=_TO_JOIN)
+            if joined.error != Code.MEMBER_ID_REQUIRED:
+                checked(joined.error)
+                self.member = joined.member
+                return joined
+            self.member = joined.member
+
+    async def _shared_out(self, joined: Joined) -> Sequence[Assigned]:
+        members: dict[str, Subscription] = {}
+        for each in joined.members:
+            try:
+                members[each.member] = decode_subscription(each.metadata)
+            except Garbled as error:
+                _log.error("member %r of group %r says nothing that can be read: %s", each.member, self.group, error)
+                members[each.member] = Subscription(topics=())
+        topics = sorted({topic for member in members.values() for topic in member.topics})
+        self._sizes = await self._sizes_of(topics)
+        shares = assign(members, self._sizes)
+        return [
+            Assigned(name, encode_assignment(Assignment(partitions=frozenset(share)))) for name, share in shares.items()
+        ]
+
+    async def _sizes_of(self, topics: Sequence[str]) -> dict[str, int]:
+        await self._cluster.refresh(topics)
+        known = self._cluster.topics
+        return {topic: known[topic].size for topic in topics if topic in known}
+
+    async def _take_on(self, assigned: frozenset[Partition]) -> None:
+        change = Change.between(self._owned, assigned)
+        for partition in change.given_up:
+            if partition not in self._going:
+                going = self._going[partition] = self._loop.create_task(self._give_up(partition))
+                going.add_done_callback(partial(self._gone, partition))
+        # What is on its way out is finished first; then we join again, and may get it back.
+        gained = sorted(change.gained)
+        if gained:
+            try:
+                await self._holder.take(gained)
+            except BaseException:
+                self._holder.lose(gained, "it is not known how far they have come")
+                raise
+        self._owned.update(gained)
+
+    async def _give_up(self, partition: Partition) -> None:
+        await self._holder.give_up(partition)
+
+    def _gone(self, partition: Partition, going: Task[None]) -> None:
+        del self._going[partition]
+        self._owned.discard(partition)
+        if not going.cancelled():
+            if (error := going.exception()) is not None:
+                _log.error("%s of group %r was not given up in order", partition, self.group, exc_info=error)
+            self._turn.set()
+
+    # -- staying
+
+    async def _beat(self) -> None:
+        """Stay in until there is a reason to join again."""
+        pause_between = self._session / _BEATS
+        while not self._turn.is_set():
+            coordinator = await self.coordinator()
+            beat = Beat(self.group, self.generation, self.member, self.instance)
+            answer = await self._cluster.ask(coordinator, HEARTBEAT, beat, purpose=BEATING)
+            if answer.error == Code.REBALANCE_IN_PROGRESS:
+                return
+            checked(answer.error)
+            self._heard, self._is_failing = self._loop.time(), False
+            if await self._has_grown():
+                return
+            await self._wait(pause_between)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for the next beat, or a reason for one."""
+        self._look.clear()
+        reasons = [self._loop.create_task(event.wait()) for event in (self._turn, self._look)]
+        try:
+            await asyncio.wait(reasons, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for reason in reasons:
+                reason.cancel()
+
+    async def _has_grown(self) -> bool:
+        """Tell, as the leader, whether there is more to share out."""
+        if not self._sizes:
+            return False
+        before = self._sizes
+        return await self._sizes_of(sorted(before)) != before

@@ -1,0 +1,174 @@
+"""One partition that a consumer reads: what came of it, what is handed out, and how far it is done."""
+
+from collections import deque
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from msgkit_kafka.fetching import Wish
+from msgkit_kafka.filtering import Filter
+from msgkit_kafka.mapping import Source
+from msgkit_kafka.offsets import Point
+from msgkit_kafka.progress import Progress
+from msgkit_kafka.wire.records import Record
+from msgkit_kafka.wire.subscriptions import Partition
+
+__all__ = ["Handle", "Part"]
+
+#: Crashes of its consumers in a row after which its messages are handed out one at a time, to find who kills them.
+_SUSPICIOUS = 3
+#: So many offsets are looked at so.
+_LOOKED_AT = 1000
+
+
+class Handle:
+    """Where a delivery came from."""
+
+    __slots__ = ("part", "record", "size")
+
+    def __init__(self, part: "Part", record: Record) -> None:
+        self.part = part
+        self.record = record
+        self.size = len(record.value or b"")
+
+
+class Part:
+    """A partition, from when it is ours until it is not."""
+
+    __slots__ = (
+        "_again",
+        "_crashes",
+        "_ready",
+        "_suspect",
+        "_until",
+        "attempts",
+        "buffered",
+        "filter",
+        "in_hand",
+        "is_broken",
+        "is_closing",
+        "is_marking",
+        "partition",
+        "position",
+        "progress",
+        "source",
+        "wish",
+    )
+
+    def __init__(
+        self, partition: Partition, source: Source, taken: Filter | None, progress: Progress, *, position: int
+    ) -> None:
+        self.partition = partition
+        self.source = source
+        #: None: all of it.
+        self.filter = taken
+        self.progress = progress
+        #: What to fetch next.
+        self.position = position
+        self.wish: Wish | None = None
+        #: Bytes that came and are not handed out; and that are handed out and not done.
+        self.buffered = self.in_hand = 0
+        #: It is given up; it cannot be read; it is being said which message is handed out alone.
+        self.is_closing = self.is_broken = self.is_marking = False
+        #: Of those that are tried again where they are.
+        self.attempts: dict[int, int] = {}
+        self._ready: deque[Record] = deque()
+        self._again: list[tuple[int, Record]] = []
+        self._crashes = 0
+        self._suspect: tuple[int, int] | None = None
+        self._until = position
+
+    # -- what comes, and what is handed out
+
+    @property
+    def topic(self) -> str:
+        return self.partition.topic
+
+    @property
+    def is_at_work(self) -> bool:
+        return not self.is_closing and not self.is_broken
+
+    def came(self, records: Sequence[Record], position: int) -> int:
+        """Take what was fetched, and from where to go on; return its bytes."""
+        size = sum(len(record.value or b"") for record in records)
+        self._ready.extend(records)
+        self.buffered += size
+        self.position = position
+        if not records:
+            self._read_up()
+        return size
+
+    def forget_waiting(self) -> int:
+        """Hand out nothing that has come and was not handed out; return its bytes."""
+        size, self.buffered = self.buffered, 0
+        self._ready.clear()
+        self._again.clear()
+        return size
+
+    def is_open(self, offset: int) -> bool:
+        """Is it handed out, and not done?"""
+        return not self.progress.is_done(offset)
+
+    def next(self) -> Record | None:
+        """Return the next record to hand out; None when there is none, or too much is open already."""
+        if self._again:
+            return heappop(self._again)[1]
+        progress, ready = self.progress, self._ready
+        while ready:
+            record = ready[0]
+            if progress.is_done(record.offset):
+                self._take_off(ready.popleft())
+            elif progress.admits(record.offset) and (progress.outstanding == 0 or not self.is_watched):
+                self._take_off(ready.popleft())
+                progress.handed(record.offset)
+                return record
+            else:
+                return None
+        self._read_up()
+        return None
+
+    def _take_off(self, record: Record) -> None:
+        self.buffered -= len(record.value or b"")
+
+    def _read_up(self) -> None:
+        """All that stands before where we read on was handed out, or never will be."""
+        if not self._ready:
+            self.progress.passed(self.position)
+
+    def give_back(self, record: Record) -> None:
+        """Hand it out again, before all that is behind it."""
+        heappush(self._again, (record.offset, record))
+
+    def done(self, record: Record) -> None:
+        self.progress.done(record.offset)
+        if not self._ready:
+            self._read_up()
+
+    # -- who kills its processes
+
+    @property
+    def is_watched(self) -> bool:
+        """Is one message handed out at a time, because something in it may kill whoever handles it?"""
+        return self._crashes >= _SUSPICIOUS and self.progress.watermark < self._until
+
+    def crashes_at(self, offset: int) -> int:
+        """Return how many processes this very message has killed, as far as that is sure."""
+        return self._crashes if self._suspect is not None and self._suspect[0] == offset else 0
+
+    def inherit(self, crashes: int, suspect: tuple[int, int] | None) -> None:
+        """Take over after so many crashes in a row."""
+        self._crashes, self._suspect = crashes, suspect
+        self._until = self.progress.watermark + _LOOKED_AT
+
+    def suspect(self, offset: int) -> None:
+        """Say that this one is the only one handed out, so that it is known if we die of it."""
+        times = self._suspect[1] if self._suspect is not None and self._suspect[0] == offset else 0
+        self._suspect = offset, times + 1
+
+    def point(self, *, clean: bool) -> Point:
+        """Return what to commit; `clean` is when nobody can die of it here any more."""
+        if self._crashes and self.progress.watermark >= self._until:
+            self._crashes, self._suspect = 0, None
+        dirty = 0 if clean else self._crashes + 1
+        at, times = self._suspect if self._suspect is not None and not clean else (None, 0)
+        metadata = self.progress.metadata(dirty=dirty, suspect=at, suspect_count=times)
+        return Point(self.progress.watermark, metadata)

@@ -1,0 +1,330 @@
+"""A client's stay at a cluster: what is shared by all who send and consume, and whether all is well."""
+
+import asyncio
+import logging
+from asyncio import Task
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+from msgkit.envelope import Envelope, Kind
+from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, TopologyMismatch
+from msgkit.spi import (
+    BindingOptions,
+    Depth,
+    Down,
+    Event,
+    Fatal,
+    Plan,
+    ProvisionMode,
+    QueueSpec,
+    Sink,
+    Subscription,
+    Topology,
+    Up,
+)
+from msgkit_kafka.address import KafkaSettings
+from msgkit_kafka.consumer import KafkaConsumer
+from msgkit_kafka.fetching import Fetcher
+from msgkit_kafka.filtering import Filter, filters_of
+from msgkit_kafka.forwarding import Forwarder
+from msgkit_kafka.groups import Groups
+from msgkit_kafka.layout import group_of, own_topic, topics_of
+from msgkit_kafka.mapping import Source
+from msgkit_kafka.offsets import Point
+from msgkit_kafka.pauses import pause
+from msgkit_kafka.producing import Producer
+from msgkit_kafka.progress import Progress
+from msgkit_kafka.provisioning import Provisioner
+from msgkit_kafka.publisher import Publisher
+from msgkit_kafka.replies import REPLIES, Replies
+from msgkit_kafka.wire.cluster import Cluster
+from msgkit_kafka.wire.connection import Door
+from msgkit_kafka.wire.errors import BrokerError, ConnectionLost, LoginRefused, WireError
+from msgkit_kafka.wire.logs import EARLIEST, LATEST
+from msgkit_kafka.wire.subscriptions import Partition
+
+__all__ = ["Session"]
+
+_log = logging.getLogger("msgkit.kafka")
+T = TypeVar("T")
+#: Losses of these are noticed by nobody who waits.
+_QUIET = frozenset({"asking", "joining"})
+
+
+class Session:
+    """What all consumers of a client share, and whom they tell of trouble."""
+
+    def __init__(self, settings: KafkaSettings, options: BindingOptions, on_event: Callable[[Event], None]) -> None:
+        self.settings = settings
+        self._options = options
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        door = Door(
+            client=settings.client_id or options.client,
+            tls=settings.tls,
+            server_hostname=settings.server_hostname,
+            timeout=settings.request_timeout,
+        )
+        login = settings.login if settings.auth is not None else None
+        self.cluster = Cluster(door, settings.servers, login, self._lost)
+        self.fetcher = Fetcher(self.cluster, rack=settings.rack)
+        self._producer = Producer(self.cluster, compression=settings.compression, linger=settings.linger)
+        self.groups = Groups(self.cluster)
+        self.provisioner = Provisioner(self.cluster, self.groups)
+        self.publisher = Publisher(options.name, options.clock, self._producer, self._topic_of, self._make_delays)
+        self._own_topics: dict[str, str] = {}
+        self._members: list[KafkaConsumer] = []
+        self._tasks: set[Task[None]] = set()
+        self._forwarder: Forwarder | None = None
+        self._forwarding: Task[None] | None = None
+        self._replies: Replies | None = None
+        self._answering = asyncio.Lock()
+        self._recovering: Task[None] | None = None
+        self._closed = False
+
+    async def connect(self) -> None:
+        """Reach the cluster.
+
+        :raises BrokerUnavailable: when nobody answers in time
+        :raises ConfigurationError: when it does not want us
+        """
+        where = ", ".join(str(server) for server in self.settings.servers)
+        why, failures = "no answer", 0
+        deadline = self._loop.time() + self._options.wait
+        while True:
+            try:
+                async with asyncio.timeout_at(max(deadline, self._loop.time() + self.settings.request_timeout)):
+                    await self.cluster.refresh([])
+            except LoginRefused as error:
+                await self.cluster.close()
+                raise ConfigurationError(str(error)) from error
+            except (WireError, TimeoutError) as error:
+                why = str(error) or why
+                failures += 1
+                if failures in (1, 5):
+                    _log.warning("no connection to Kafka at %s yet, trying on: %s", where, why)
+                left = deadline - self._loop.time()
+                if left <= 0:
+                    await self.cluster.close()
+                    msg = f"Kafka at {where} could not be reached within {self._options.wait:g} s: {why}"
+                    raise BrokerUnavailable(msg) from error
+                await asyncio.sleep(min(pause(failures), left))
+            else:
+                _log.info("Kafka is there: cluster %s at %s", self.cluster.cluster, where)
+                return
+
+    async def close(self, deadline: float) -> None:
+        self._closed = True
+        try:
+            async with asyncio.timeout(deadline):
+                await self.publisher.idle()
+        except TimeoutError:
+            pass
+        finally:
+            self.publisher.close()
+            if self._forwarding is not None:
+                self._forwarding.cancel()
+                await asyncio.wait([self._forwarding])
+            if self._forwarder is not None:
+                await self._forwarder.close()
+            tasks = [*self._tasks, *([self._recovering] if self._recovering is not None else [])]
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+            await self._producer.close()
+            await self.fetcher.close()
+            await self.cluster.close()
+
+    # -- what the binding asks
+
+    async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
+        """Bring about a topology."""
+        plan = await self._asked(lambda: self.provisioner.provision(topology, mode))
+        for queue in topology.queues.values():
+            if (own := own_topic(queue)) is not None:
+                self._own_topics[queue.name] = own
+        return plan
+
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> KafkaConsumer:
+        """Return a consumer that takes part."""
+        queue = subscription.queue
+        topics = topics_of(queue)
+        await self._asked(lambda: self.cluster.refresh(topics))
+        for topic in topics:
+            if topic not in self.cluster.topics:
+                raise TopologyMismatch(f"queue {queue.name!r} reads topic {topic!r}, which does not exist")
+        consumer = KafkaConsumer(self, subscription, sink, self._sources(queue))
+        try:
+            await self._asked(consumer.open)
+        except BaseException:
+            await consumer.close()
+            raise
+        self._members.append(consumer)
+        if not queue.anonymous:
+            self._begin_forwarding()
+        return consumer
+
+    def _sources(self, queue: QueueSpec) -> Mapping[str, tuple[Source, Filter | None]]:
+        filters, own = filters_of(queue), own_topic(queue)
+        found: dict[str, tuple[Source, Filter | None]] = {
+            topic: (Source(Kind.EXCHANGE, topic, topic, -1), each) for topic, each in filters.items()
+        }
+        if own is not None:
+            found[own] = Source(Kind.QUEUE, queue.name, own, -1), None
+        return found
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again while the cluster cannot be reached, for as long as is waited for it."""
+        failures, deadline = 0, self._loop.time() + self._options.wait
+        while True:
+            if self._closed:
+                raise Closed("the connection to Kafka is closed")
+            try:
+                return await ask()
+            except (ConnectionLost, TimeoutError) as error:
+                why: Exception = error
+            except BrokerError as error:
+                if not error.passes:
+                    raise TopologyMismatch(f"Kafka refuses it: {error}") from error
+                why = error
+            failures += 1
+            if self._loop.time() > deadline:
+                raise BrokerUnavailable(f"Kafka could not be asked within {self._options.wait:g} s: {why}") from why
+            await asyncio.sleep(pause(failures))
+
+    async def listen_for_replies(self, on_reply: Callable[[Envelope], None]) -> str:
+        """Return where answers are to be sent; the same when asked again."""
+        async with self._answering:
+            if self._replies is None:
+                self._replies = await self._asked(lambda: self._listening(on_reply))
+            return self._replies.address
+
+    async def _listening(self, on_reply: Callable[[Envelope], None]) -> Replies:
+        size = await self.provisioner.made(REPLIES)
+        replies = Replies(self.fetcher, size, self._options.client, on_reply, lambda why: self._on_event(Down(why)))
+        ends = await self.groups.ends([replies.partition], LATEST)
+        replies.read(ends[replies.partition])
+        return replies
+
+    async def depth(self, queue: QueueSpec) -> Depth:
+        """Return how far a group is behind."""
+        return await self._asked(lambda: self._depth(queue))
+
+    async def _depth(self, queue: QueueSpec) -> Depth:
+        partitions = await self._partitions(queue)
+        standings = await self.groups.standings(group_of(queue), partitions)
+        ends, begins = await self.groups.ends(partitions, LATEST), await self.groups.ends(partitions, EARLIEST)
+        ready = 0
+        for each in partitions:
+            offset, said = standings[each]
+            at = max(begins[each], offset if offset is not None else begins[each])
+            done = sum(len(run) for run in said.done)
+            ready += max(0, ends[each] - at - done)
+        return Depth(ready=ready, unsettled=None, delayed=None)
+
+    async def purge(self, queue: QueueSpec) -> int:
+        """Have a group without members go on at the end."""
+        depth = await self.depth(queue)
+        partitions = await self._partitions(queue)
+        ends = await self.groups.ends(partitions, LATEST)
+        await self.groups.move(
+            group_of(queue), {each: Point(offset, Progress(offset).metadata()) for each, offset in ends.items()}
+        )
+        return depth.ready
+
+    async def _partitions(self, queue: QueueSpec) -> Sequence[Partition]:
+        topics = topics_of(queue)
+        await self.cluster.refresh(topics)
+        missing = [topic for topic in topics if topic not in self.cluster.topics]
+        if missing:
+            raise TopologyMismatch(f"queue {queue.name!r}: topic {missing[0]!r} does not exist")
+        return [Partition(name, number) for name in topics for number in range(self.cluster.topics[name].size)]
+
+    # -- delays
+
+    def _topic_of(self, queue: str) -> str:
+        return self._own_topics.get(queue, queue)
+
+    async def _make_delays(self) -> None:
+        await self._asked(self.provisioner.make_delays)
+        self._begin_forwarding()
+
+    def _begin_forwarding(self) -> None:
+        if self._forwarding is None and not self._closed:
+            self._forwarding = self._loop.create_task(self._forward())
+
+    async def _forward(self) -> None:
+        forwarder = Forwarder(
+            self.cluster,
+            self.fetcher,
+            self._producer,
+            self._options.clock,
+            session=self.settings.session_timeout,
+        )
+        self._forwarder = forwarder
+        try:
+            await forwarder.open()
+        except WireError as error:
+            _log.error("delayed messages are not moved on here: %s", error)
+
+    # -- up and down
+
+    def _lost(self, node: int, purpose: str, why: str) -> None:
+        if self._closed or purpose in _QUIET:
+            return
+        if self._recovering is None:
+            _log.warning("the connection to broker %d for %s was lost: %s; connecting again", node, purpose, why)
+            self._tell(Down(why))
+            self._recovering = self._loop.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        began, failures = self._loop.time(), 0
+        try:
+            while True:
+                try:
+                    await self.cluster.refresh(sorted(self.cluster.topics))
+                    self._producer.wake()
+                    for member in self._members:
+                        member.look()
+                    if all(member.is_well for member in self._members):
+                        break
+                except (WireError, TimeoutError) as error:
+                    if failures in (1, 5) or failures % 20 == 0:
+                        _log.warning("no connection to Kafka yet, trying on: %s", error)
+                failures += 1
+                await asyncio.sleep(pause(min(failures, 4)))
+        finally:
+            self._recovering = None
+        _log.info("Kafka is back, after %.1f s and %d tries", self._loop.time() - began, failures + 1)
+        self._tell(Up())
+
+    def _tell(self, event: Event) -> None:
+        self._on_event(event)
+        for member in list(self._members):
+            member.event(event)
+
+    # -- for consumers
+
+    def group_of(self, queue: QueueSpec, /) -> str:
+        return group_of(queue)
+
+    async def begins(self, group: str, partitions: Sequence[Partition], /) -> Mapping[Partition, int]:
+        return await self.provisioner.begins(group, partitions)
+
+    def alarm(self, queue: str, why: str | None, /) -> None:
+        if why is not None:
+            self._tell(Fatal(f"queue {queue!r}: {why}"))
+
+    def leave(self, consumer: object, /) -> None:
+        self._members = [member for member in self._members if member is not consumer]
+
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("work in the background failed", exc_info=error)

@@ -1,0 +1,3 @@
+"""Kafka's protocol, as far as it is spoken here; it knows nothing of msgkit."""
+
+__all__: list[str] = []
