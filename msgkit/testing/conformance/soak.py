@@ -107,7 +107,8 @@ class Soak:
     async def _consume(self) -> None:
         while not self._stop.is_set():
             drain = self._random.choice((0.0, 0.05, 1.0))
-            settings = self._lab.harness.settings(drain=drain)
+            # It may begin during an outage, which takes as long as the machine takes to start a broker.
+            settings = self._lab.harness.settings(drain=drain, wait_for_broker=5 * self._lab.patience)
             handlers = self._handlers(self._behave)
             async with self._lab.application(*handlers, settings=settings) as app:
                 self._running.add(app)
