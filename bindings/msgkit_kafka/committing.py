@@ -18,6 +18,8 @@ __all__ = ["Commits"]
 _log = logging.getLogger("msgkit.kafka")
 #: Seconds from when something is done until it is committed, together with what is done meanwhile.
 _SOON = 0.1
+#: Seconds for a generation to begin, in which all of its members may have to join again.
+_PATIENCE = 30.0
 _ANY_EPOCH = -1
 
 
@@ -70,6 +72,8 @@ class Commits:
         """
         self._dirty.update(also)
         async with self._turn:
+            async with asyncio.timeout(_PATIENCE):
+                await self._membership.begun()
             partitions, self._dirty = self._dirty, set()
             points = {each: point for each in sorted(partitions) if (point := self._point(each)) is not None}
             if not points:

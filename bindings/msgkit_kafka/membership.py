@@ -44,15 +44,17 @@ from msgkit_kafka.wire.subscriptions import (
     encode_subscription,
 )
 
-__all__ = ["Membership"]
+__all__ = ["JOINING", "Membership"]
 
 _log = logging.getLogger("msgkit.kafka")
-#: What its connections are for: who waits for the others to join holds up nothing else.
-_JOINING = "joining"
+#: What the connections are for over which is waited for the other members; before the group's name.
+JOINING = "joining"
 #: Seconds that the others have to join again. None of them waits for its handlers before it does.
 _TO_JOIN = 30.0
-#: Beats in a session.
-_BEATS = 3
+#: Seconds between two beats, and of a session at most this part: so soon a member hears that others come or go.
+_BEAT, _BEATS = 0.5, 3
+#: Seconds to wait for others that are given up, too.
+_TOGETHER = 0.2
 #: Who we were is not known any more: nothing is ours.
 _EXPELLED = frozenset({Code.UNKNOWN_MEMBER_ID, Code.ILLEGAL_GENERATION, Code.FENCED_INSTANCE_ID})
 _ELSEWHERE = frozenset({Code.NOT_COORDINATOR, Code.COORDINATOR_NOT_AVAILABLE})
@@ -91,6 +93,8 @@ class Membership:
         self._cluster = cluster
         self._topics = tuple(topics)
         self._holder = holder
+        # Who waits for the others of one group to join must hold up no other group, on whom they may be waiting.
+        self._joining = f"{JOINING} {group}"
         self._session = session
         self._rack = rack
         self._loop = asyncio.get_running_loop()
@@ -106,6 +110,7 @@ class Membership:
         self._coordinator: int | None = None
         self._is_failing = False
         self._look = asyncio.Event()
+        self._begun = asyncio.Event()
 
     # -- for those who commit
 
@@ -121,10 +126,6 @@ class Membership:
     def look(self) -> None:
         """See at once whether it is still in."""
         self._look.set()
-
-    @property
-    def owned(self) -> frozenset[Partition]:
-        return frozenset(self._owned)
 
     async def coordinator(self) -> int:
         """Return the broker that leads the group.
@@ -143,8 +144,13 @@ class Membership:
         """Hear what the coordinator said to a commit."""
         if code in _ELSEWHERE:
             self._coordinator = None
-        elif code in _EXPELLED or code is Code.REBALANCE_IN_PROGRESS:
-            self._turn.set()
+        else:
+            # Whether it is still in, it hears with the next beat. A generation may only just have ended.
+            self.look()
+
+    async def begun(self) -> None:
+        """Return when it is in a generation that is not about to end, as far as is known."""
+        await self._begun.wait()
 
     async def standings(self, partitions: Sequence[Partition]) -> Mapping[Partition, Standing]:
         """Return how far the group has come."""
@@ -222,18 +228,21 @@ class Membership:
 
     async def _join(self) -> None:
         self._turn.clear()
+        self._begun.clear()
         coordinator = await self.coordinator()
         joined = await self._joined(coordinator)
         shares: Sequence[Assigned] = ()
         if joined.leader == joined.member:
             shares = await self._shared_out(joined)
         sync = Sync(self.group, joined.generation, joined.member, self.instance, shares)
-        synced = await self._cluster.ask(coordinator, SYNC_GROUP, sync, purpose=_JOINING, patience=_TO_JOIN)
+        synced = await self._cluster.ask(coordinator, SYNC_GROUP, sync, purpose=self._joining, patience=_TO_JOIN)
         checked(synced.error)
         self._heard, self._is_failing = self._loop.time(), False
         self.generation = self._since = joined.generation
+        self._begun.set()
         await self._take_on(decode_assignment(synced.assignment).partitions)
         self._is_in.set()
+        _log.debug("group %r, generation %d: %d partitions are ours", self.group, self.generation, len(self._owned))
 
     async def _joined(self, coordinator: int) -> Joined:
         while True:
@@ -249,7 +258,7 @@ class Membership:
                 KIND,
                 [Protocol(ASSIGNOR, encode_subscription(about))],
             )
-            joined = await self._cluster.ask(coordinator, JOIN_GROUP, join, purpose=_JOINING, patience=_TO_JOIN)
+            joined = await self._cluster.ask(coordinator, JOIN_GROUP, join, purpose=self._joining, patience=_TO_JOIN)
             if joined.error != Code.MEMBER_ID_REQUIRED:
                 checked(joined.error)
                 self.member = joined.member
@@ -301,13 +310,14 @@ class Membership:
         if not going.cancelled():
             if (error := going.exception()) is not None:
                 _log.error("%s of group %r was not given up in order", partition, self.group, exc_info=error)
-            self._turn.set()
+            # Those that follow at once are told of together.
+            self._loop.call_later(_TOGETHER if self._going else 0, self._turn.set)
 
     # -- staying
 
     async def _beat(self) -> None:
         """Stay in until there is a reason to join again."""
-        pause_between = self._session / _BEATS
+        pause_between = min(_BEAT, self._session / _BEATS)
         while not self._turn.is_set():
             coordinator = await self.coordinator()
             beat = Beat(self.group, self.generation, self.member, self.instance)

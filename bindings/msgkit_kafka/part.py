@@ -100,7 +100,10 @@ class Part:
     def forget_waiting(self) -> int:
         """Hand out nothing that has come and was not handed out; return its bytes."""
         size, self.buffered = self.buffered, 0
-        self._ready.clear()
+        if self._ready:
+            # It counts as never read: else it would pass for done.
+            self.position = self._ready[0].offset
+            self._ready.clear()
         self._again.clear()
         return size
 

@@ -30,6 +30,7 @@ from msgkit_kafka.forwarding import Forwarder
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, own_topic, topics_of
 from msgkit_kafka.mapping import Source
+from msgkit_kafka.membership import JOINING
 from msgkit_kafka.offsets import Point
 from msgkit_kafka.pauses import pause
 from msgkit_kafka.producing import Producer
@@ -48,7 +49,7 @@ __all__ = ["Session"]
 _log = logging.getLogger("msgkit.kafka")
 T = TypeVar("T")
 #: Losses of these are noticed by nobody who waits.
-_QUIET = frozenset({"asking", "joining"})
+_QUIET = ("asking", JOINING)
 
 
 class Session:
@@ -271,7 +272,7 @@ class Session:
     # -- up and down
 
     def _lost(self, node: int, purpose: str, why: str) -> None:
-        if self._closed or purpose in _QUIET:
+        if self._closed or purpose.startswith(_QUIET):
             return
         if self._recovering is None:
             _log.warning("the connection to broker %d for %s was lost: %s; connecting again", node, purpose, why)
