@@ -177,9 +177,13 @@ class Fetcher:
             wish.on_records(found, came)
 
     def _wrong(self, wish: Wish, error: BrokerError) -> None:
-        if error.code in _NOT_THERE:
+        is_absent = error.code in _NOT_THERE
+        if is_absent:
+            # A new one is not known everywhere at once, and one that was deleted may be made again.
             wish.missed += 1
-        if error.passes or (error.code in _NOT_THERE and wish.missed < _LOOKS):
+            if wish.missed == _LOOKS:
+                _log.error("topic %r is not there; it is read as soon as it is", wish.partition.topic)
+        if error.passes or is_absent:
             self._mend()
         else:
             self._failed(wish, error)
@@ -213,7 +217,7 @@ class Fetcher:
         """Find out who leads now; not in a hurry, since others look, too."""
         failures = 1
         try:
-            await asyncio.sleep(pause(0))
+            await asyncio.sleep(pause(max((wish.missed for wish in self._wishes), default=0)))
             while not self._closed:
                 try:
                     await self._cluster.refresh(sorted({wish.partition.topic for wish in self._wishes}))
