@@ -5,9 +5,9 @@ import logging
 from asyncio import Task
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from msgkit.spi.pauses import pause
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import BEATING, Point
-from msgkit_kafka.pauses import pause
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, NotWritten, WireError
 from msgkit_kafka.wire.positions import OFFSET_COMMIT, Commit, CommitPartition, CommitTopic

@@ -80,10 +80,6 @@ class KafkaConsumer:
             self._commits = Commits(home.cluster, self._membership, self._point)
 
     @property
-    def queue_name(self) -> str:
-        return self._queue.name
-
-    @property
     def is_well(self) -> bool:
         return self._membership.is_well
 

@@ -10,7 +10,7 @@ from asyncio import Future, Task
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from msgkit_kafka.pauses import pause
+from msgkit.spi.pauses import pause
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Connection
 from msgkit_kafka.wire.errors import BrokerError, Code, Garbled, WireError

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from msgkit.spi.pauses import pause
 from msgkit_kafka.offsets import Point, Standing, offsets_of
-from msgkit_kafka.pauses import pause
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, ConnectionLost, NotWritten, checked
 from msgkit_kafka.wire.groups import DESCRIBE_GROUPS, GROUP, DescribeGroups, GroupState

@@ -10,10 +10,10 @@ from asyncio import Task
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from msgkit.spi.pauses import pause
 from msgkit_kafka.assigning import Change, assign
 from msgkit_kafka.holder import Holder
 from msgkit_kafka.offsets import BEATING, Standing, offsets_of
-from msgkit_kafka.pauses import pause
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, Garbled, WireError, checked
 from msgkit_kafka.wire.groups import (

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgkit.errors import BrokerUnavailable, TopologyMismatch
 from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, QueueSpec, Topology
+from msgkit.spi.pauses import pause
 from msgkit.topology import Start
 from msgkit.values import Option
 from msgkit_kafka.delays import level_forms
@@ -14,7 +15,6 @@ from msgkit_kafka.filtering import fingerprint_of
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import TopicForm, foreign, group_of, topic_forms, topics_of
 from msgkit_kafka.offsets import Point
-from msgkit_kafka.pauses import pause
 from msgkit_kafka.progress import Progress
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.configs import DESCRIBE_CONFIGS, TOPIC, AskConfigs, Resource

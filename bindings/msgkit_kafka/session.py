@@ -22,6 +22,7 @@ from msgkit.spi import (
     Topology,
     Up,
 )
+from msgkit.spi.pauses import pause
 from msgkit_kafka.address import KafkaSettings
 from msgkit_kafka.consumer import KafkaConsumer
 from msgkit_kafka.fetching import Fetcher
@@ -32,7 +33,6 @@ from msgkit_kafka.layout import group_of, own_topic, topics_of
 from msgkit_kafka.mapping import Source
 from msgkit_kafka.membership import JOINING
 from msgkit_kafka.offsets import Point
-from msgkit_kafka.pauses import pause
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.progress import Progress
 from msgkit_kafka.provisioning import Provisioner

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from msgkit.spi.pauses import pause
 from msgkit_rabbitmq.home import Guest
-from msgkit_rabbitmq.pauses import pause
 from msgkit_rabbitmq.wire import Connection
 
 __all__ = ["Comeback"]

@@ -24,19 +24,20 @@ _SILENCE = 2.0
 
 async def send_home(connection: Connection) -> None:
     """Send on what lies there; what still finds nobody comes back."""
-    channel = await connection.channel(confirms=True)
     try:
-        lying = min(await ready_in(LOST, channel), _MOST)
-        if lying:
-            sent = await _Forwarding(channel).of(lying)
-            _log.warning("%d messages had found no queue when they were due, and were sent there once more", sent)
+        channel = await connection.channel(confirms=True)
+        try:
+            lying = min(await ready_in(LOST, channel), _MOST)
+            if lying:
+                sent = await _Forwarding(channel).of(lying)
+                _log.warning("%d messages had found no queue when they were due, and were sent there once more", sent)
+        finally:
+            await channel.close()
     except ChannelClosed as error:
         # Nobody has delayed anything here yet, or this is not ours to do.
         _log.log(logging.DEBUG if error.code == NOT_FOUND else logging.WARNING, "%r is left alone: %s", LOST, error)
     except (BrokerUnavailable, WireError) as error:
         _log.info("%r is left alone for now: %s", LOST, error)
-    finally:
-        await channel.close()
 
 
 class _Forwarding:

@@ -8,8 +8,8 @@ from asyncio import Future, Task
 from collections.abc import Awaitable, Callable
 
 from msgkit.errors import BrokerUnavailable, ConfigurationError, MessagingError
+from msgkit.spi.pauses import pause
 from msgkit_rabbitmq.address import Address, RabbitSettings
-from msgkit_rabbitmq.pauses import pause
 from msgkit_rabbitmq.tls import explained
 from msgkit_rabbitmq.wire import Connection, ConnectionLost, Login, LoginRefused, WireError
 
