@@ -196,6 +196,20 @@ async def test_a_broker_says_why_it_does_not_want_us(name: str, code: int) -> No
         await attempt(serve)
 
 
+async def test_a_broker_that_lets_in_and_ends_in_one_breath_was_never_open() -> None:
+    async def serve(line: Line) -> None:
+        await line.greeted()
+        line.says(START)
+        await line.hears(commands.Connection.StartOk)
+        line.says(TUNE)
+        await line.hears(commands.Connection.TuneOk)
+        await line.hears(commands.Connection.Open)
+        line.says(commands.Connection.OpenOk(), Close(320, "broker shutdown", 0, 0))
+
+    with pytest.raises(ConnectionLost, match="broker shutdown"):
+        await attempt(serve)
+
+
 async def test_a_port_where_nobody_listens_and_a_host_that_is_none_are_told() -> None:
     async with listening() as peer:
         port = peer.port

@@ -112,11 +112,15 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(login.heartbeat / 2, self._on_beat)
 
     async def _next(self, method: Method) -> tuple[object, ...]:
+        self._refuse_ended()
+        self._expected = method, self._loop.create_future()
+        heard = await self._expected[1]
+        self._refuse_ended()  # it may have ended in the breath in which it answered
+        return heard
+
+    def _refuse_ended(self) -> None:
         if self._ended is not None:
             raise self._ended.with_traceback(None)
-        answer: Future[tuple[object, ...]] = self._loop.create_future()
-        self._expected = method, answer
-        return await answer
 
     # -- for those who use it
 
