@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
+from datetime import timedelta
 from os import PathLike
 from pathlib import Path
 from textwrap import dedent
@@ -23,6 +24,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "brokers" / "rabbitmq.md"
 
 _TYPES: Mapping[object, str] = {
     str: "text",
+    timedelta: "`timedelta`",
     int: "whole number",
     float: "number",
     bool: "`True` or `False`",

@@ -3,10 +3,11 @@
 from asyncio import Future
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
 
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import BrokerUnavailable, Closed, TopologyMismatch
+from msgkit.errors import BrokerUnavailable, Closed, TopologyMismatch, UnsupportedCapability
 from msgkit.spi import (
     Binding,
     BindingOptions,
@@ -21,9 +22,12 @@ from msgkit.spi import (
     Subscription,
     Topology,
 )
+from msgkit.values import epoch
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import capabilities
 from msgkit_rabbitmq.counting import ready_in
+from msgkit_rabbitmq.history import send_again
+from msgkit_rabbitmq.layout import history_form
 from msgkit_rabbitmq.lending import lend
 from msgkit_rabbitmq.session import Session
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, WireError
@@ -77,6 +81,17 @@ class RabbitMQBinding(Binding):
 
     async def purge(self, queue: QueueSpec, /) -> int:
         return await self._ask(queue, lambda channel: channel.purge(queue.name))
+
+    async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime, /) -> int:
+        history = history_form(queue)
+        if history is None:
+            msg = f"queue {queue.name!r} forgets what was accepted, unless it has the option RabbitQueue(history=…)"
+            raise UnsupportedCapability(msg)
+        if to == "latest":
+            return await self.purge(queue)
+        since = None if to == "earliest" else datetime.fromtimestamp(epoch(to, "seek(to=)"), UTC)
+        publisher = self._session.publisher
+        return await self._ask(queue, lambda channel: send_again(history.name, queue.name, since, channel, publisher))
 
     def native(self, kind: type[T], /) -> AbstractAsyncContextManager[T]:
         return lend(kind, self._settings, self.options.client)

@@ -23,6 +23,10 @@ _LOOKING = Emulated(
     "declaring passively",
     "a round trip, and half a second for a queue that is empty and has no consumers; only what is ready is counted",
 )
+_HISTORY = Emulated(
+    "a stream beside each queue that has RabbitQueue(history=…); without it a queue forgets what was accepted",
+    "every message is kept twice; what was sent to the queue itself is not kept, and what still waits in it stays",
+)
 
 
 def version_of(server: Mapping[str, object]) -> Version:
@@ -78,7 +82,7 @@ def _powers(settings: RabbitSettings) -> Mapping[Power, Support]:
         ),
         Power.PREPARE: Refused("it has no half messages"),
         Power.START: Refused("a queue holds nothing from before it was declared"),
-        Power.REPLAY: Refused("a queue forgets what was accepted"),
+        Power.REPLAY: _HISTORY,
         Power.BROWSE: Refused(
             "to look at a message is to take it, which counts as a crash", "use receiver(), or the management page"
         ),

@@ -1,5 +1,6 @@
 """What a topology becomes on RabbitMQ: exchanges, queues and bindings with their arguments. Pure."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, TypeVar
@@ -20,7 +21,9 @@ __all__ = [
     "RouteForm",
     "exchange_forms",
     "foreign",
+    "history_form",
     "queue_form",
+    "queue_forms",
     "route_forms",
 ]
 
@@ -103,6 +106,29 @@ def _exchange_form(spec: ExchangeSpec) -> ExchangeForm:
         auto_delete=option.auto_delete,
         owned=owned,
     )
+
+
+def queue_forms(spec: QueueSpec, version: Version) -> Iterator[tuple["QueueForm", tuple["RouteForm", ...]]]:
+    """Return what a queue becomes: itself and, where it has one, its history; each with its bindings."""
+    routes = tuple(route_forms(spec))
+    yield queue_form(spec, version), routes
+    if (history := history_form(spec)) is not None:
+        yield history, tuple(route._replace(queue=history.name) for route in routes)
+
+
+def history_form(spec: QueueSpec) -> "QueueForm | None":
+    """Return the stream that keeps what the routes of a queue bring."""
+    option = _ours(spec.options, RabbitQueue, f"queue {spec.name!r}")
+    if option is None or option.history is None:
+        return None
+    what = f"queue {spec.name!r}: RabbitQueue(history=)"
+    if spec.anonymous:
+        raise ConfigurationError(f"{what} outlives a queue that is anonymous: give it a name")
+    if not spec.routes:
+        raise ConfigurationError(f"{what} keeps what routes bring, and it has none")
+    name = check_broker_name(f"{spec.name}.history", f"the history of queue {spec.name!r}", owned=True)
+    seconds = math.ceil(option.history.total_seconds())
+    return QueueForm(name, {"x-queue-type": "stream", "x-max-age": f"{seconds}s"})
 
 
 def queue_form(spec: QueueSpec, version: Version) -> QueueForm:

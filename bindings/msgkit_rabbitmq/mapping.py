@@ -6,7 +6,7 @@ is the routing key. The rest are headers, of the names below.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple, cast
@@ -46,7 +46,7 @@ _COPIES = frozenset({"CC", "BCC"})
 _MATCH = "x-match"
 _OURS = frozenset({_KEY, _SUBJECT, _ATTEMPT, _EXPIRES, _SENT, _TIMES, DUE, ORIGIN})
 _PLAIN = (str, bool, int, float, bytes, datetime)
-_COUNTS = ("x-delivery-count", "x-acquired-count")
+_COUNTS = ("x-delivery-count", "x-acquired-count", "x-stream-offset")
 _UTF8 = ("", "utf-8", "utf8", "binary", "identity")
 _ENCODING = "content-encoding"
 _PERSISTENT = 2
@@ -136,7 +136,8 @@ def _of_the_user(headers: Headers) -> dict[str, object]:
         else:
             table[said] = value
     if times:
-        table[_TIMES] = times
+        # As text: a list does not get into a stream.
+        table[_TIMES] = json.dumps(times)
     return table
 
 
@@ -211,8 +212,7 @@ def _addressed(message: Delivered, queue: str, table: Table) -> tuple[Kind, str]
 
 
 def _headers_in(table: Table, properties: Properties) -> Headers:
-    times = table.get(_TIMES)
-    texts = {each for each in cast("list[object]", times) if isinstance(each, str)} if isinstance(times, list) else ()
+    texts = _names(table.get(_TIMES))
     headers: dict[str, HeaderValue] = {}
     for name, value in table.items():
         if value is None or _is_of_the_way(name):
@@ -226,6 +226,14 @@ def _headers_in(table: Table, properties: Properties) -> Headers:
     if encoding is not None and encoding.lower() not in _UTF8:
         headers[_ENCODING] = encoding
     return headers
+
+
+def _names(text: object) -> Collection[object]:
+    try:
+        names: object = json.loads(text) if isinstance(text, str) else ()
+    except ValueError:
+        return ()
+    return cast("list[object]", names) if isinstance(names, list) else ()
 
 
 def _time(text: str) -> datetime | str:

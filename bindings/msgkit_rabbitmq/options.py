@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, cast, get_args
@@ -17,6 +17,7 @@ _MAX_NAME = 255
 _MAX_KEY = 128
 _RESERVED = "amq."
 _INT64 = 1 << 63
+_SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(days=36_500)
 _NONE: Mapping[str, object] = MappingProxyType({})
 _Kind = Literal["quorum", "classic"]
 _Overflow = Literal["reject-publish", "drop-head"]
@@ -55,6 +56,8 @@ class RabbitQueue(Option):
     max_bytes: int | None = None
     #: What a full queue does. None: reject-publish, which refuses the send; drop-head loses the oldest message.
     overflow: _Overflow | None = None
+    #: What its routes bring is kept for at least so long in a stream, `<queue>.history`, and can be read again.
+    history: timedelta | None = None
     #: More arguments of its declaration, as RabbitMQ names them: {"x-quorum-initial-group-size": 5}.
     arguments: Mapping[str, object] = field(default_factory=lambda: _NONE, hash=False)
     #: False: it is somebody else's. It must be there, and is used as it is.
@@ -68,12 +71,13 @@ class RabbitQueue(Option):
         for name in ("max_length", "max_bytes"):
             if getattr(self, name) is not None:
                 check_whole(getattr(self, name), f"{what}({name}=)")
+        _check_history(self.history, f"{what}(history=)")
         object.__setattr__(self, "arguments", _checked_arguments(self.arguments, what, _QUEUE_ARGUMENTS))
         if self.overflow is not None and not self._bounded:
             msg = f"{what}(overflow=) says what a full queue does: set max_length= or max_bytes= too"
             raise ConfigurationError(msg)
         if not self.declare:
-            _refuse_changes(self, ("max_length", "max_bytes", "overflow", "arguments"))
+            _refuse_changes(self, ("max_length", "max_bytes", "overflow", "history", "arguments"))
 
     def declared(self) -> dict[str, object]:
         """Return the arguments of its declaration that are said here; its type is not among them."""
@@ -163,6 +167,12 @@ def _check_choice(value: object, what: str, choices: tuple[str, ...]) -> None:
 def _check_truth(value: object, what: str) -> None:
     if not isinstance(value, bool):
         msg = f"{what} must be True or False, not {value!r}"
+        raise ConfigurationError(msg)
+
+
+def _check_history(value: object, what: str) -> None:
+    if value is not None and (not isinstance(value, timedelta) or not _SHORTEST <= value <= _LONGEST):
+        msg = f"{what} must be a timedelta of {_SHORTEST.seconds} second to {_LONGEST.days} days, not {value!r}"
         raise ConfigurationError(msg)
 
 

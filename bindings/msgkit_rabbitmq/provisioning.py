@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from msgkit.envelope import Kind
 from msgkit.errors import SendRefused, TopologyMismatch, Unroutable
-from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, QueueSpec, Topology
+from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, Topology
 from msgkit.values import Option
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import Version
 from msgkit_rabbitmq.delays import DUE_EXCHANGE, READY, SINK, due_binding
 from msgkit_rabbitmq.desk import Desk, desk, difference
-from msgkit_rabbitmq.layout import ExchangeForm, QueueForm, RouteForm, exchange_forms, foreign, queue_form, route_forms
+from msgkit_rabbitmq.layout import ExchangeForm, QueueForm, RouteForm, exchange_forms, foreign, queue_forms
 from msgkit_rabbitmq.management import Management
 from msgkit_rabbitmq.mapping import address
 from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection
@@ -130,24 +130,27 @@ class Provisioner:
             for entry in _ignored(spec.name, spec.options):
                 yield entry
         for queue in topology.queues.values():
-            entry = await _surveyed(asked, queue_form(queue, self._version))
-            yield entry
-            async for route in self._survey_routes(queue, is_there=entry.action is not PlanAction.CREATE):
-                yield route
+            for form, routes in queue_forms(queue, self._version):
+                entry = await _surveyed(asked, form)
+                yield entry
+                is_there = entry.action is not PlanAction.CREATE
+                async for route in self._survey_routes(form.name, routes, is_there=is_there, is_ours=queue.anonymous):
+                    yield route
             for ignored in _ignored(queue.name, queue.options):
                 yield ignored
         if _needs_delays(topology):
             action = PlanAction.EXISTS if await asked.has_delays() else PlanAction.CREATE
             yield PlanEntry(action, *_ALL_DELAYS, "exchanges and quorum queues that all queues share")
 
-    async def _survey_routes(self, queue: QueueSpec, *, is_there: bool) -> AsyncIterator[PlanEntry]:
-        declared = list(route_forms(queue))
-        if not is_there or self._management is None or queue.anonymous:
+    async def _survey_routes(
+        self, queue: str, declared: Sequence[RouteForm], *, is_there: bool, is_ours: bool
+    ) -> AsyncIterator[PlanEntry]:
+        if not is_there or self._management is None or is_ours:
             action = PlanAction.EXISTS if is_there else PlanAction.CREATE
             for route in declared:
-                yield PlanEntry(action, "route", str(route), _UNSEEN if is_there and not queue.anonymous else "")
+                yield PlanEntry(action, "route", str(route), _UNSEEN if is_there and not is_ours else "")
             return
-        found = await self._bound(self._management, queue.name)
+        found = await self._bound(self._management, queue)
         there, wanted = {_identity(route) for route in found}, {_identity(route) for route in declared}
         for route in declared:
             action = PlanAction.EXISTS if _identity(route) in there else PlanAction.CREATE
@@ -174,12 +177,13 @@ class Provisioner:
             await asked.declare(exchange)
         self._exchanges.update(exchanges)
         for spec in topology.queues.values():
-            form, routes = queue_form(spec, self._version), tuple(route_forms(spec))
-            self._is_unwritten |= form.is_quorum and (_QUEUE, form.name) in new
-            await asked.declare(form)
-            for route in routes:
-                await asked.bind(route)
-            self._queues[spec.name], self._routes[spec.name] = form, routes
+            # Its history first: it holds all that the queue does.
+            for form, routes in reversed(tuple(queue_forms(spec, self._version))):
+                self._is_unwritten |= form.is_quorum and (_QUEUE, form.name) in new
+                await asked.declare(form)
+                for route in routes:
+                    await asked.bind(route)
+                self._queues[form.name], self._routes[form.name] = form, routes
             if spec.anonymous:
                 self._anonymous.add(spec.name)
         if _ALL_DELAYS in new:
@@ -190,10 +194,11 @@ class Provisioner:
         if self._management is None:
             return
         for spec in topology.queues.values():
-            wanted = {_identity(route) for route in route_forms(spec)}
-            for route in await self._bound(self._management, spec.name):
-                if _identity(route) not in wanted:
-                    await asked.unbind(route)
+            for form, routes in queue_forms(spec, self._version):
+                wanted = {_identity(route) for route in routes}
+                for route in await self._bound(self._management, form.name):
+                    if _identity(route) not in wanted:
+                        await asked.unbind(route)
 
 
 def _needs_delays(topology: Topology) -> bool:

@@ -17,7 +17,7 @@ from msgkit_rabbitmq.wire import (
     decode_properties,
 )
 
-__all__ = ["Handle", "channel_to", "id_of", "taken", "taken_back"]
+__all__ = ["Handle", "channel_to", "id_of", "opened", "taken", "taken_back"]
 
 _WORN = 4
 #: Whoever leaves an ordered queue gives back what it holds as it is, which others cannot tell from a crash; in a
@@ -61,11 +61,7 @@ class Handle:
 
 def taken(message: Delivered, queue: str, scope: object, returns: Returns, *, ordered: bool) -> RawDelivery:
     """Return a message as the core is handed it."""
-    try:
-        envelope, properties, returned = understood(message, queue)
-    except MalformedTable:
-        # The bytes are handled, or are poison; either way they are not lost.
-        envelope, properties, returned = _bare(message, queue)
+    envelope, properties, returned = opened(message, queue)
     crashes = max(0, returned - returns.count(queue, envelope.message_id)) if returned else 0
     return RawDelivery(
         envelope,
@@ -77,8 +73,13 @@ def taken(message: Delivered, queue: str, scope: object, returns: Returns, *, or
     )
 
 
-def _bare(message: Delivered, queue: str) -> Taken:
-    return Taken(Envelope(message.body, queue, Kind.QUEUE, new_id()), Properties(), returned=0)
+def opened(message: Delivered, queue: str) -> Taken:
+    """Return what is in a message: its bytes alone, where no more can be read."""
+    try:
+        return understood(message, queue)
+    except MalformedTable:
+        # The bytes are handled, or are poison; either way they are not lost.
+        return Taken(Envelope(message.body, queue, Kind.QUEUE, new_id()), Properties(), returned=0)
 
 
 def id_of(message: Delivered) -> str:

@@ -1,11 +1,13 @@
 """The harnesses of RabbitMQ: what only this broker can be made to do is added to what any can."""
 
+from datetime import timedelta
 from itertools import cycle
 from types import TracebackType
 
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.testing.conformance.real import BrokerHarness
 from msgkit.testing.proxy import Direction
+from msgkit_rabbitmq import RabbitQueue
 from tests.rabbitmq.clearing import clear
 
 __all__ = ["ClusterHarness", "RabbitHarness"]
@@ -16,6 +18,7 @@ class RabbitHarness(BrokerHarness):
 
     # A quorum queue that was down looks every five seconds for what has expired in the meantime.
     afterwards = 6.0
+    rereadable = (RabbitQueue(history=timedelta(hours=1)),)
 
     def __init__(self, broker: RabbitMQ, *, management: bool, clears: bool = True) -> None:
         super().__init__(broker)

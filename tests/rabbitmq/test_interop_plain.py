@@ -218,7 +218,7 @@ async def test_headers_that_only_look_like_those_of_msgkit_stop_nobody(
         "msgkit-key": [1],
         "msgkit-sent": {"at": "noon"},
         "msgkit-subject": 7,
-        "msgkit-times": ["when", {"a": 1}],
+        "msgkit-times": '["when", {"a": 1}]',
         "when": "noon",
     }
     async with Application([work], settings=settings):

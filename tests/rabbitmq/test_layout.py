@@ -1,5 +1,6 @@
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,7 +10,16 @@ from msgkit.spi import ExchangeSpec, QueueSpec, RouteSpec, Topology
 from msgkit.topology import ExchangeKind
 from msgkit.values import Headers, Option
 from msgkit_rabbitmq.capabilities import Version
-from msgkit_rabbitmq.layout import ExchangeForm, QueueForm, RouteForm, exchange_forms, foreign, queue_form, route_forms
+from msgkit_rabbitmq.layout import (
+    ExchangeForm,
+    QueueForm,
+    RouteForm,
+    exchange_forms,
+    foreign,
+    queue_form,
+    queue_forms,
+    route_forms,
+)
 from msgkit_rabbitmq.mapping import encoded
 from msgkit_rabbitmq.options import RabbitExchange, RabbitQueue
 from msgkit_rabbitmq.wire import Table, decode_properties
@@ -114,6 +124,30 @@ def test_a_queue_of_somebody_else_is_not_ours_to_declare_and_may_have_any_name()
     assert not queue(RabbitQueue(declare=False), name="amq.theirs").owned
     with pytest.raises(ConfigurationError, match=r"queue 'amq.mine' is 'amq.mine', and names .* RabbitMQ's own"):
         queue(name="amq.mine")
+
+
+def test_a_history_is_a_stream_that_the_same_routes_fill() -> None:
+    routes = (RouteSpec(exchange="orders", subject="a.*"), RouteSpec(exchange="others", kind="fanout"))
+    option = RabbitQueue(history=timedelta(seconds=90.5))
+    itself, history = queue_forms(QueueSpec(name="jobs", routes=routes, options=(option,)), OLD)
+    assert itself[0] == QueueForm("jobs", {"x-queue-type": "quorum"})
+    assert history[0] == QueueForm("jobs.history", {"x-queue-type": "stream", "x-max-age": "91s"})
+    assert history[1] == tuple(route._replace(queue="jobs.history") for route in itself[1])
+    assert len(itself[1]) == len(routes)
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (QueueSpec(name="jobs"), "keeps what routes bring, and it has none"),
+        (QueueSpec(name="jobs", anonymous=True), "outlives a queue that is anonymous"),
+        (QueueSpec(name="j" * 250, routes=(RouteSpec(exchange="x"),)), "the history of queue 'j+' has 258 bytes"),
+    ],
+    ids=["no routes", "anonymous", "name"],
+)
+def test_a_history_that_would_be_none_is_refused(spec: QueueSpec, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        list(queue_forms(replace(spec, options=(RabbitQueue(history=timedelta(1)),)), OLD))
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "ü" * 128, "a\nb"])

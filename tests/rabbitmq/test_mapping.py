@@ -298,6 +298,8 @@ def test_an_encoding_that_has_to_be_undone_is_a_header() -> None:
         {"msgkit-expires": "soon"},
         {"msgkit-sent": math.nan},
         {"msgkit-times": "x"},
+        {"msgkit-times": "7"},
+        {"msgkit-times": ["at"]},
         {ORIGIN: 3},
         {DUE: None},
         {"x-delivery-count": "many"},
@@ -312,7 +314,7 @@ def test_what_others_write_under_our_names_is_no_reason_to_fail(theirs: Mapping[
 
 @pytest.mark.parametrize("text", ["soon", "2024-05-17T12:00:00", ""])
 def test_what_is_called_a_time_and_is_none_stays_text(text: str) -> None:
-    theirs = {"at": text, "msgkit-times": ["at", ["x"], {"y": 1}, None]}
+    theirs = {"at": text, "msgkit-times": '["at", ["x"], {"y": 1}, null]'}
     assert understood(foreign(headers=theirs), "jobs").envelope.headers == {"at": text}
 
 

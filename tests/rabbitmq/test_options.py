@@ -1,5 +1,5 @@
 from dataclasses import FrozenInstanceError
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -60,6 +60,10 @@ def test_what_is_said_becomes_arguments_and_a_full_queue_refuses_unless_told_to_
         ({"max_length": 5, "overflow": "reject-publish-dlx"}, "must be 'reject-publish' or 'drop-head'"),
         ({"overflow": "drop-head"}, "set max_length= or max_bytes= too"),
         ({"declare": None}, r"declare=\) must be True or False"),
+        ({"history": 7}, r"history=\) must be a timedelta of 1 second to 36500 days, not 7"),
+        ({"history": timedelta(0)}, r"history=\) must be a timedelta"),
+        ({"history": timedelta.max}, r"history=\) must be a timedelta"),
+        ({"history": timedelta(1), "declare": False}, "history= would do nothing"),
         ({"declare": False, "max_length": 5, "arguments": {"a": 1}}, "max_length= and arguments= would do nothing"),
         ({"arguments": ["x"]}, "takes a mapping"),
         ({"arguments": {"": 1}}, "1 to 128 printable characters"),

@@ -159,9 +159,10 @@ class Channel:
         cancelled: Callable[[], None],
         *,
         no_ack: bool = False,
+        arguments: Table | None = None,
     ) -> None:
         """Have a queue's messages given to `deliver`; `cancelled` hears when the broker ends that."""
-        values: tuple[object, ...] = (0, queue, tag, False, no_ack, False, False, {})
+        values: tuple[object, ...] = (0, queue, tag, False, no_ack, False, False, dict(arguments or {}))
         answer = self._ask(methods.BASIC_CONSUME_OK, methods.BASIC_CONSUME, *values)
         consumer = tag.encode()
         self._consumers[consumer] = deliver, cancelled

@@ -1,7 +1,7 @@
 """What a binding's tests bring: a broker to reach, to stop and to hurt."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import TracebackType
 from typing import Self, Unpack
@@ -11,6 +11,7 @@ from msgkit.settings import Settings, SettingsValues
 from msgkit.spi import Binding, BindingOptions
 from msgkit.testing.conformance.processes import Process, Subprocess
 from msgkit.topology import Queue
+from msgkit.values import Option
 
 __all__ = ["Fault", "Harness"]
 
@@ -49,6 +50,8 @@ class Harness(ABC):
     tolerance: float = 0.02
     #: Seconds by which what is delayed may be later than is declared, after the broker was down.
     afterwards: float = 0.0
+    #: What a queue needs to be read again, where the broker does not keep everything anyway.
+    rereadable: Sequence[Option] = ()
 
     @property
     @abstractmethod

@@ -12,7 +12,7 @@ from msgkit.testing.conformance.keeping import Kept
 from msgkit.testing.conformance.lab import Lab
 from msgkit.testing.conformance.raising import raises
 from msgkit.testing.conformance.registry import check
-from msgkit.topology import Queue
+from msgkit.topology import Queue, Route
 
 __all__: list[str] = []
 
@@ -136,6 +136,10 @@ async def purging_takes_nothing_out_of_a_consumers_hands(lab: Lab) -> None:
 # -- replay
 
 
+def rereadable(lab: Lab, route: Route[str]) -> Queue[str]:
+    return lab.queue("replays", route, options=lab.harness.rereadable)
+
+
 async def replayed(lab: Lab, to: Literal["earliest", "latest"] | datetime, kept: Kept[str]) -> int | None:
     """Seek, as far as that can be had; None where it was refused, as declared."""
     async with lab.binding() as binding:
@@ -151,7 +155,7 @@ async def replayed(lab: Lab, to: Literal["earliest", "latest"] | datetime, kept:
 @check(2, 17)
 async def a_queue_can_be_read_again_from_its_beginning(lab: Lab) -> None:
     exchange = lab.exchange()
-    kept = Kept(lab, lab.queue("replays", exchange.where("a.*")), str)
+    kept = Kept(lab, rereadable(lab, exchange.where("a.*")), str)
     async with lab.application(kept.function):
         await lab.sender.send_many(exchange, numbered("past", 5), subject="a.b")
         await lab.sender.send(exchange, "of another", subject="b.b")
@@ -167,7 +171,7 @@ async def a_queue_can_be_read_again_from_its_beginning(lab: Lab) -> None:
 @check(2, 17)
 async def a_queue_can_be_read_again_from_a_moment_on(lab: Lab) -> None:
     exchange = lab.exchange()
-    kept = Kept(lab, lab.queue("replays", exchange.where()), str)
+    kept = Kept(lab, rereadable(lab, exchange.where()), str)
     async with lab.application(kept.function):
         await lab.sender.send_many(exchange, numbered("older", 3), subject="a")
         await kept.gets(3)
@@ -186,7 +190,7 @@ async def a_queue_can_be_read_again_from_a_moment_on(lab: Lab) -> None:
 @check(2, 17)
 async def a_queue_can_skip_what_waits(lab: Lab) -> None:
     exchange = lab.exchange()
-    kept = Kept(lab, lab.queue("skips", exchange.where()), str)
+    kept = Kept(lab, rereadable(lab, exchange.where()), str)
     await lab.declare(kept.queue)
     if lab.refused(Power.REPLAY):
         return
