@@ -45,6 +45,7 @@ CAPABILITIES = Capabilities(
     delay=DelayLimits(longest=LONGEST, lateness=_LATENESS, clock="sender"),
     forks=True,
     leases=True,
+    parted=True,
     settles_sends=True,
     holds=True,
     powers=MappingProxyType(_POWERS),

@@ -84,6 +84,23 @@ class Commits:
                 self._dirty.update(partitions)
                 raise
 
+    async def finish(self, partitions: Sequence[Partition], within: float) -> None:
+        """Commit these now, and again while that fails, for so many seconds."""
+        failures, why = 0, "nobody answers"
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    try:
+                        await self.flush(partitions)
+                    except WireError as error:
+                        failures, why = failures + 1, str(error)
+                        await asyncio.sleep(pause(min(failures, 3)))
+                    else:
+                        return
+        except TimeoutError:
+            text = "what was done last of group %r could not be committed, and comes again: %s"
+            _log.warning(text, self._membership.group, why)
+
     async def _commit(self, points: Mapping[Partition, Point]) -> None:
         membership = self._membership
         if not membership.is_in:

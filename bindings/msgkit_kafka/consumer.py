@@ -32,9 +32,8 @@ _log = logging.getLogger("msgkit.kafka")
 _ENOUGH_OF_ONE, _ENOUGH = 256 * 1024, 32 * 1024 * 1024
 #: Seconds for running handlers of a partition that another member is to have. It waits for them.
 _HANDOVER = 300.0
-#: Seconds for copies to be confirmed when a consumer is closed.
+#: Seconds for copies to be confirmed when a consumer is closed, and then for what is done to be committed.
 _PATIENCE = 5.0
-_TRIES = 5
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -170,22 +169,11 @@ class KafkaConsumer:
         for part in self._parts.values():
             self._stop_reading(part)
         await self._copies.finish(_PATIENCE)
-        await self._flush(tuple(self._parts))
+        await self._commits.finish(tuple(self._parts), _PATIENCE)
         await self._commits.close()
         await self._membership.close()
         self._parts.clear()
         self._home.leave(self)
-
-    async def _flush(self, partitions: Sequence[Partition]) -> None:
-        for _ in range(_TRIES):
-            try:
-                await self._commits.flush(partitions)
-            except (WireError, TimeoutError) as error:
-                _log.debug("group %r: what is done is not committed yet: %s", self._membership.group, error)
-                await asyncio.sleep(0.1)
-            else:
-                return
-        _log.warning("what was done last of group %r could not be committed, and comes again", self._membership.group)
 
     # -- for the membership
 
@@ -221,7 +209,7 @@ class KafkaConsumer:
         part.is_closing = True
         self._stop_reading(part)
         await self._sink.revoke(part, _HANDOVER)
-        await self._flush([partition])
+        await self._commits.finish([partition], _PATIENCE)
         self._parts.pop(partition, None)
 
     def lose(self, partitions: Sequence[Partition], why: str, /) -> None:  # noqa: ARG002 -- the holder's shape
@@ -230,7 +218,8 @@ class KafkaConsumer:
         for part in lost:
             self._stop_reading(part)
             self._bytes -= part.in_hand
-            self._sink.lost(part)
+            if part.progress.outstanding:
+                self._sink.lost(part)
 
     def alarm(self, why: str | None, /) -> None:
         self._home.alarm(self._queue.name, why)
@@ -331,7 +320,7 @@ class KafkaConsumer:
                 handle = batch[0].handle
                 assert isinstance(handle, Handle)  # noqa: S101 -- it was made just now
                 part.suspect(handle.record.offset)
-                await self._flush([part.partition])
+                await self._commits.finish([part.partition], _PATIENCE)
         finally:
             part.is_marking = False
         if batch and self._parts.get(part.partition) is part and not self._drained:

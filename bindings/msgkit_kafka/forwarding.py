@@ -27,6 +27,8 @@ from msgkit_kafka.wire.subscriptions import Partition
 __all__ = ["Forwarder"]
 
 _log = logging.getLogger("msgkit.kafka")
+#: Seconds for what is on its way to be confirmed when we leave, and then to be committed.
+_PATIENCE = 5.0
 #: So many on their way from one topic at once.
 _MOST = 1000
 #: A record that says nothing but what time it is by the broker's clock.
@@ -73,6 +75,7 @@ class Forwarder:
         self._groups = Groups(cluster)
         self._loop = asyncio.get_running_loop()
         self._levels: dict[Partition, _Level] = {}
+        self._is_closing = False
         topics = [form.name for form in level_forms() if form.name != UNDELIVERABLE]
         self._membership = Membership(cluster, GROUP_OF_DELAYS, topics, self, session=session)
         self._commits = Commits(cluster, self._membership, self._point)
@@ -82,15 +85,16 @@ class Forwarder:
 
     async def close(self) -> None:
         """Move nothing on any more; others do."""
+        self._is_closing = True
         for level in self._levels.values():
             self._stop(level)
         waiting = [level.idle.wait() for level in self._levels.values()]
         try:
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(_PATIENCE):
                 await asyncio.gather(*waiting)
-                await self._commits.flush(tuple(self._levels))
-        except (WireError, TimeoutError) as error:
-            _log.info("what was moved on last could not be committed: %s", error)
+        except TimeoutError:
+            _log.warning("what is on its way from delay to delay may get there twice: it is not confirmed")
+        await self._commits.finish(tuple(self._levels), _PATIENCE)
         await self._commits.close()
         await self._membership.close()
 
@@ -102,6 +106,9 @@ class Forwarder:
         begins = await self._groups.ends(new, EARLIEST) if new else {}
         for each in partitions:
             offset, said = standings[each]
+            if self._is_closing:
+                # What came now would not be committed any more.
+                break
             level = _Level(each, begins[each] if offset is None else offset)
             if offset is not None:
                 level.progress = Progress(offset, said.done)
@@ -120,10 +127,7 @@ class Forwarder:
             return
         self._stop(level)
         await level.idle.wait()
-        try:
-            await self._commits.flush([partition])
-        except (WireError, TimeoutError) as error:
-            _log.warning("what was moved on last from %s may be moved on again: %s", partition.topic, error)
+        await self._commits.finish([partition], _PATIENCE)
         self._levels.pop(partition, None)
 
     def lose(self, partitions: Sequence[Partition], why: str, /) -> None:  # noqa: ARG002 -- the holder's shape
@@ -145,7 +149,10 @@ class Forwarder:
 
     def _stop(self, level: _Level) -> None:
         level.is_closing = True
-        level.ready.clear()
+        if level.ready:
+            # It counts as never read: else it would pass for moved on.
+            level.position = level.ready[0].offset
+            level.ready.clear()
         if level.wish is not None:
             self._fetcher.cancel(level.wish)
             level.wish = None

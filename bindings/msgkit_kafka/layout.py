@@ -30,6 +30,11 @@ class TopicForm(NamedTuple):
     #: Is it ours to make?
     owned: bool
 
+    @property
+    def kind(self) -> str:
+        """Is it an exchange's, or a queue's?"""
+        return self.what.partition(" ")[0]
+
     def __str__(self) -> str:
         said = {"partitions": self.partitions, "replication": self.replication, **self.configs}
         return ", ".join(f"{name}={value}" for name, value in said.items() if value is not None)
@@ -43,6 +48,11 @@ def topic_forms(topology: Topology) -> Mapping[str, TopicForm]:
     forms: dict[str, TopicForm] = {}
     for form in _all_forms(topology):
         before = forms.setdefault(form.name, form)
+        if before.kind != form.kind:
+            raise TopologyMismatch(
+                f"{before.what} and {form.what} would both be topic {form.name!r}, where nobody could tell their "
+                "messages apart: give one of them another name, or the queue KafkaQueue(topic=…) or direct=False"
+            )
         if before._replace(what=form.what) != form:
             raise TopologyMismatch(f"{before.what} and {form.what} would both be topic {form.name!r}, and differ")
     return forms

@@ -11,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from msgkit.spi.pauses import pause
-from msgkit_kafka.assigning import Change, assign
+from msgkit_kafka.assigning import Change
 from msgkit_kafka.holder import Holder
+from msgkit_kafka.leading import Leading
 from msgkit_kafka.offsets import BEATING, Standing, offsets_of
 from msgkit_kafka.wire.cluster import Cluster
-from msgkit_kafka.wire.errors import BrokerError, Code, Garbled, WireError, checked
+from msgkit_kafka.wire.errors import BrokerError, Code, WireError, checked
 from msgkit_kafka.wire.groups import (
     GROUP,
     HEARTBEAT,
     JOIN_GROUP,
     LEAVE_GROUP,
     SYNC_GROUP,
-    Assigned,
     Beat,
     Join,
     Joined,
@@ -35,12 +35,9 @@ from msgkit_kafka.wire.subscriptions import (
     ASSIGNOR,
     KIND,
     NEVER,
-    Assignment,
     Partition,
     Subscription,
     decode_assignment,
-    decode_subscription,
-    encode_assignment,
     encode_subscription,
 )
 
@@ -53,6 +50,8 @@ JOINING = "joining"
 _TO_JOIN = 30.0
 #: Seconds between two beats, and of a session at most this part: so soon a member hears that others come or go.
 _BEAT, _BEATS = 0.5, 3
+#: Seconds to say goodbye in.
+_FAREWELL = 3.0
 #: Seconds to wait for others that are given up, too.
 _TOGETHER = 0.2
 #: Who we were is not known any more: nothing is ours.
@@ -102,7 +101,7 @@ class Membership:
         #: The generation that gave it.
         self._since = NEVER
         self._going: dict[Partition, Task[None]] = {}
-        self._sizes: dict[str, int] = {}
+        self._leading = Leading(cluster, group)
         self._task: Task[None] | None = None
         self._turn = asyncio.Event()
         self._is_in = asyncio.Event()
@@ -179,7 +178,7 @@ class Membership:
         self._owned.clear()
         if self.member and self.instance is None:
             try:
-                async with asyncio.timeout(self._session / _BEATS):
+                async with asyncio.timeout(min(_FAREWELL, self._session / _BEATS)):
                     leave = Leave(self.group, [Leaver(self.member, None)])
                     await self._cluster.ask(await self.coordinator(), LEAVE_GROUP, leave, purpose=BEATING)
             except (WireError, TimeoutError) as error:
@@ -200,7 +199,7 @@ class Membership:
                 is_final = isinstance(error, BrokerError) and error.code in _FINAL
                 if is_final and not self._is_in.is_set() and self.generation == NEVER:
                     raise
-                await asyncio.sleep(pause(failures, is_final=is_final))
+                await self._wait(pause(failures, is_final=is_final), self._look)
                 self._see_whether_it_is_over()
 
     def _note(self, error: Exception, failures: int) -> None:
@@ -208,7 +207,9 @@ class Membership:
             self._expelled(str(error))
         elif failures in (5, 20) or failures % 100 == 0:
             _log.warning("group %r cannot be joined yet, trying on: %s", self.group, error)
-            self._holder.alarm(f"group {self.group!r} cannot be joined: {error}")
+            if isinstance(error, BrokerError):
+                # What is no answer at all is told as the loss of the connection.
+                self._holder.alarm(f"group {self.group!r} cannot be joined: {error}")
 
     def _see_whether_it_is_over(self) -> None:
         if self._owned and self._loop.time() - self._heard > self._session:
@@ -231,9 +232,7 @@ class Membership:
         self._begun.clear()
         coordinator = await self.coordinator()
         joined = await self._joined(coordinator)
-        shares: Sequence[Assigned] = ()
-        if joined.leader == joined.member:
-            shares = await self._shared_out(joined)
+        shares = await self._leading.shares(joined)
         sync = Sync(self.group, joined.generation, joined.member, self.instance, shares)
         synced = await self._cluster.ask(coordinator, SYNC_GROUP, sync, purpose=self._joining, patience=_TO_JOIN)
         checked(synced.error)
@@ -264,26 +263,6 @@ class Membership:
                 self.member = joined.member
                 return joined
             self.member = joined.member
-
-    async def _shared_out(self, joined: Joined) -> Sequence[Assigned]:
-        members: dict[str, Subscription] = {}
-        for each in joined.members:
-            try:
-                members[each.member] = decode_subscription(each.metadata)
-            except Garbled as error:
-                _log.error("member %r of group %r says nothing that can be read: %s", each.member, self.group, error)
-                members[each.member] = Subscription(topics=())
-        topics = sorted({topic for member in members.values() for topic in member.topics})
-        self._sizes = await self._sizes_of(topics)
-        shares = assign(members, self._sizes)
-        return [
-            Assigned(name, encode_assignment(Assignment(partitions=frozenset(share)))) for name, share in shares.items()
-        ]
-
-    async def _sizes_of(self, topics: Sequence[str]) -> dict[str, int]:
-        await self._cluster.refresh(topics)
-        known = self._cluster.topics
-        return {topic: known[topic].size for topic in topics if topic in known}
 
     async def _take_on(self, assigned: frozenset[Partition]) -> None:
         change = Change.between(self._owned, assigned)
@@ -326,23 +305,16 @@ class Membership:
                 return
             checked(answer.error)
             self._heard, self._is_failing = self._loop.time(), False
-            if await self._has_grown():
+            if await self._leading.has_grown():
                 return
-            await self._wait(pause_between)
+            await self._wait(pause_between, self._turn, self._look)
 
-    async def _wait(self, seconds: float) -> None:
-        """Wait for the next beat, or a reason for one."""
+    async def _wait(self, seconds: float, *events: asyncio.Event) -> None:
+        """Wait for the next time, or a reason for it."""
         self._look.clear()
-        reasons = [self._loop.create_task(event.wait()) for event in (self._turn, self._look)]
+        reasons = [self._loop.create_task(event.wait()) for event in events]
         try:
             await asyncio.wait(reasons, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for reason in reasons:
                 reason.cancel()
-
-    async def _has_grown(self) -> bool:
-        """Tell, as the leader, whether there is more to share out."""
-        if not self._sizes:
-            return False
-        before = self._sizes
-        return await self._sizes_of(sorted(before)) != before

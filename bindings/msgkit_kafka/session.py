@@ -31,7 +31,6 @@ from msgkit_kafka.forwarding import Forwarder
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, own_topic, topics_of
 from msgkit_kafka.mapping import Source
-from msgkit_kafka.membership import JOINING
 from msgkit_kafka.offsets import Point
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.progress import Progress
@@ -39,7 +38,7 @@ from msgkit_kafka.provisioning import Provisioner
 from msgkit_kafka.publisher import Publisher
 from msgkit_kafka.replies import REPLIES, Replies
 from msgkit_kafka.wire.cluster import Cluster
-from msgkit_kafka.wire.connection import Door
+from msgkit_kafka.wire.connection import Connection, Door
 from msgkit_kafka.wire.errors import BrokerError, ConnectionLost, LoginRefused, WireError
 from msgkit_kafka.wire.logs import EARLIEST, LATEST
 from msgkit_kafka.wire.subscriptions import Partition
@@ -48,8 +47,6 @@ __all__ = ["Session"]
 
 _log = logging.getLogger("msgkit.kafka")
 T = TypeVar("T")
-#: Losses of these are noticed by nobody who waits.
-_QUIET = ("asking", JOINING)
 
 
 class Session:
@@ -222,7 +219,7 @@ class Session:
             at = max(begins[each], offset if offset is not None else begins[each])
             done = sum(len(run) for run in said.done)
             ready += max(0, ends[each] - at - done)
-        return Depth(ready=ready, unsettled=None, delayed=None)
+        return Depth(ready=ready, unsettled=None, delayed=None, told_together=True)
 
     async def purge(self, queue: QueueSpec) -> int:
         """Have a group without members go on at the end."""
@@ -271,17 +268,24 @@ class Session:
 
     # -- up and down
 
-    def _lost(self, node: int, purpose: str, why: str) -> None:
-        if self._closed or purpose.startswith(_QUIET):
-            return
-        if self._recovering is None:
-            _log.warning("the connection to broker %d for %s was lost: %s; connecting again", node, purpose, why)
-            self._tell(Down(why))
-            self._recovering = self._loop.create_task(self._recover())
+    def _lost(self, node: int, purpose: str, connection: Connection) -> None:
+        if not self._closed and self._recovering is None:
+            what = f"the connection to broker {node} for {purpose} was lost: {connection.why}"
+            if not connection.was_idle:
+                self._went_down(what)
+            self._recovering = self._loop.create_task(self._recover(what, is_told=not connection.was_idle))
 
-    async def _recover(self) -> None:
+    def _went_down(self, what: str) -> None:
+        _log.warning("%s; connecting again", what)
+        self._tell(Down(what))
+
+    async def _recover(self, what: str, *, is_told: bool) -> None:
         began, failures = self._loop.time(), 0
         try:
+            if not is_told:
+                if await self._is_there():
+                    return
+                self._went_down(what)
             while True:
                 try:
                     await self.cluster.refresh(sorted(self.cluster.topics))
@@ -299,6 +303,13 @@ class Session:
             self._recovering = None
         _log.info("Kafka is back, after %.1f s and %d tries", self._loop.time() - began, failures + 1)
         self._tell(Up())
+
+    async def _is_there(self) -> bool:
+        try:
+            await self.cluster.refresh([])
+        except (WireError, TimeoutError):
+            return False
+        return True
 
     def _tell(self, event: Event) -> None:
         self._on_event(event)

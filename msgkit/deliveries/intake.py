@@ -115,7 +115,7 @@ class Intake:
         settling = self.settling
         for raw in self.lanes.take_out(lambda raw: raw.scope == scope):
             settling.release(raw)
-        settling.release_held(scope)
+        settling.release_held(scope, deadline)
         try:
             async with asyncio.timeout(deadline):
                 await settling.left(scope)

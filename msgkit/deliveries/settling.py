@@ -62,7 +62,8 @@ class Settling:
         # Many at once, since each call may be a frame; but soon enough that the broker never waits.
         self._enough_credit = max(1, subscription.max_in_flight // 4) if terms.returns_credit else sys.maxsize
         self._credit = 0
-        self._timers: dict[RawDelivery, Timer] = {}
+        #: What waits here for its next attempt, and until when by the steady clock.
+        self._timers: dict[RawDelivery, tuple[Timer, float]] = {}
         self._answers = Answers(self._queue.name, consumer, clock=self._clock, on_end=self._answered)
         self._abandoned: set[RawDelivery] = set()
         self._left_open: set[RawDelivery] = set()
@@ -187,7 +188,8 @@ class Settling:
     def _hold(self, raw: RawDelivery, after: float) -> None:
         """Keep the delivery and its lane, and try again in place."""
         raw.attempt += 1
-        self._timers[raw] = self._clock.call_later(after, partial(self._held_long_enough, raw))
+        timer = self._clock.call_later(after, partial(self._held_long_enough, raw))
+        self._timers[raw] = timer, self._clock.steady() + after
 
     def _held_long_enough(self, raw: RawDelivery) -> None:
         del self._timers[raw]
@@ -239,8 +241,8 @@ class Settling:
         """Let go of a delivery that is another's now; its handler, if one runs, keeps the lane."""
         self.counts.lost += 1
         self.held.discard(raw)
-        if (timer := self._timers.pop(raw, None)) is not None:
-            timer.cancel()
+        if (waiting := self._timers.pop(raw, None)) is not None:
+            waiting[0].cancel()
         if is_running:
             self._abandoned.add(raw)
         else:
@@ -266,10 +268,11 @@ class Settling:
         else:
             self._out_of_lane.add(raw)
 
-    def release_held(self, scope: object) -> None:
-        """Give back what waits here for its next attempt; the failures recorded in place are forgotten."""
-        for raw in [raw for raw in self._timers if raw.scope == scope]:
-            self._timers.pop(raw).cancel()
+    def release_held(self, scope: object, within: float) -> None:
+        """Give back what waits here longer for its next attempt; the failures recorded in place are forgotten."""
+        until = self._clock.steady() + within
+        for raw in [raw for raw, (_, due) in self._timers.items() if raw.scope == scope and due > until]:
+            self._timers.pop(raw)[0].cancel()
             self.end(raw, Release())
 
     def leave_open(self, raw: RawDelivery) -> None:
@@ -309,7 +312,7 @@ class Settling:
     def stop(self) -> None:
         """Hold nothing any more; what is unsettled stays the broker's."""
         self._stopped = True
-        for timer in self._timers.values():
+        for timer, _ in self._timers.values():
             timer.cancel()
         self._timers.clear()
         self.held.clear()

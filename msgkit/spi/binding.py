@@ -232,10 +232,13 @@ class Depth:
     ready: int
     unsettled: int | None
     delayed: int | None = 0
+    #: Is what is in hand told as ready, too?
+    told_together: bool = False
 
     def agrees(self, *, ready: int, unsettled: int = 0) -> bool:
         """Is this so, as far as is known?"""
-        return self.ready == ready and self.unsettled in (None, unsettled)
+        expected = ready + unsettled if self.told_together else ready
+        return self.ready == expected and self.unsettled in (None, unsettled)
 
 
 @runtime_checkable

@@ -128,6 +128,8 @@ class Capabilities:
     exact_attempts: bool = True
     #: Are deliveries leased, so that they outlive a lost connection for as long as the lease can be renewed in time?
     leases: bool = False
+    #: Has each consumer a part of what waits, which waits for that one however slow it is?
+    parted: bool = False
     #: Does the broker know a send that comes again, so that a lost confirm can be asked for until it is known?
     settles_sends: bool = False
     #: Does the core try again in place on ordered queues? What failed so is forgotten when its consumer goes.

@@ -258,6 +258,14 @@ class ClaimsLeases(Animal):
         return replace(keeps, leases=True)
 
 
+@caught_by("a_slow_consumer_starves_no_other")
+class ClaimsParts(Animal):
+    """Says that each consumer has a part of its own."""
+
+    def claims(self, keeps: Capabilities) -> Capabilities:
+        return replace(keeps, parted=True)
+
+
 @caught_by("what_is_declared_is_offered_and_said_in_words")
 class ClaimsNothing(Animal):
     """Says of a power that it has it not, without a reason."""

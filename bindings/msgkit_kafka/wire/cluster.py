@@ -66,12 +66,12 @@ class Cluster:
         door: Door,
         servers: Sequence[tuple[str, int]],
         login: Callable[[], Awaitable[Credentials | None]] | None = None,
-        on_lost: Callable[[int, str, str], None] | None = None,
+        on_lost: Callable[[int, str, Connection], None] | None = None,
     ) -> None:
         self._door = door
         self._servers = [Server(*server) for server in servers]
         self._login = login
-        #: Hears which broker was lost, for which purpose, and why.
+        #: Hears which broker was lost, and for which purpose.
         self._on_lost = on_lost
         self._nodes: dict[int, Server] = {}
         self._connections: dict[tuple[int, str], Connection] = {}
@@ -123,7 +123,7 @@ class Cluster:
             if self._connections.get(at) is connection:
                 del self._connections[at]
                 if self._on_lost is not None:
-                    self._on_lost(*at, connection.why)
+                    self._on_lost(*at, connection)
 
         connection = await Connection.open(*server, self._door, lost)
         try:

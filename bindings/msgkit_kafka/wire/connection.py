@@ -22,6 +22,8 @@ A = TypeVar("A", bound=tuple[Any, ...])
 _SIZE, _NUMBER = Struct(">i"), Struct(">i")
 #: No answer is larger: what announces more is not Kafka.
 _MOST = 1 << 28
+#: Seconds without a question. Brokers end what nobody uses, most of them after ten minutes.
+_IDLE = 20.0
 #: Unsent bytes above which nothing more is to be written.
 _FULL = 4 * 1024 * 1024
 _HTTP = (b"HTTP", b"\x15\x03")
@@ -60,6 +62,9 @@ class Connection(asyncio.Protocol):
         self._ended: ConnectionLost | None = None
         self._room: Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._asked_at = self._loop.time()
+        #: Had nothing been asked for so long when it ended that the broker may have thought nobody needs it?
+        self.was_idle = False
 
     @classmethod
     async def open(cls, host: str, port: int, door: Door, on_lost: Callable[["Connection"], None]) -> Self:
@@ -112,7 +117,8 @@ class Connection(asyncio.Protocol):
             answer.set_exception(NotWritten(str(self._ended or "not connected")))
             return answer
         self._number = number = self._number + 1 & 0x7FFF_FFFF
-        deadline = float("inf") if patience is None else self._loop.time() + self._door.timeout + patience
+        self._asked_at = self._loop.time()
+        deadline = float("inf") if patience is None else self._asked_at + self._door.timeout + patience
         self._open.append(_Asked(number, api, answer, deadline))
         self._transport.write(api.encode(number, self._door.client, question))
         if self._timer is None:
@@ -209,6 +215,7 @@ class Connection(asyncio.Protocol):
         if self._ended is not None:
             return
         self._ended = ConnectionLost(why)
+        self.was_idle = not self._open and self._loop.time() - self._asked_at > _IDLE
         if self._timer is not None:
             self._timer.cancel()
         waiting, self._open = self._open, deque()

@@ -1,16 +1,38 @@
 """Joining, leaving and deploying are no faults: nothing is lost, repeated or counted for them."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgkit.testing.conformance.handlers import Handler, accept, numbered, takes
 from msgkit.testing.conformance.lab import Lab
 from msgkit.testing.conformance.registry import check
+from msgkit.topology import Queue
 
 __all__: list[str] = []
 
 MANY = 60
 FEW = 20
+
+
+@asynccontextmanager
+async def under_load(lab: Lab, queue: Queue[str]) -> AsyncGenerator[list[str]]:
+    """Send on and on; the list is what was sent."""
+    sent: list[str] = []
+    done = asyncio.Event()
+
+    async def send() -> None:
+        while not done.is_set():
+            sent.append(f"load {len(sent)}")
+            await lab.send(queue, sent[-1])
+            await asyncio.sleep(0.003)
+
+    sending = asyncio.create_task(send())
+    try:
+        yield sent
+    finally:
+        done.set()
+        await sending
 
 
 def accepted(*handlers: Handler) -> int:
@@ -61,15 +83,13 @@ async def consumers_that_come_and_go_under_load_lose_and_repeat_nothing(lab: Lab
     handlers: list[Handler] = []
     stays = lab.handler(queue, "stays").does(takes(0.002), concurrency=2)
     async with lab.application(stays):
-        sending = asyncio.create_task(lab.send_all(queue, numbered("load", 4 * MANY)))
-        for n in range(4):
-            guest = lab.handler(queue, f"guest-{n}").does(takes(0.002), concurrency=2)
-            handlers.append(guest)
-            async with lab.application(guest):
-                sent = accepted(stays, *handlers)
-                await lab.covers(sent + FEW, stays, *handlers)
-        await sending
-        await lab.until(lambda: accepted(stays, *handlers) == 4 * MANY, "all handled")
+        async with under_load(lab, queue) as sent:
+            for n in range(4):
+                guest = lab.handler(queue, f"guest-{n}").does(takes(0.002), concurrency=2)
+                handlers.append(guest)
+                async with lab.application(guest):
+                    await lab.handled(guest, FEW)
+        await lab.until(lambda: accepted(stays, *handlers) == len(sent), "all handled")
         await lab.quiet(stays)
 
 
@@ -78,19 +98,17 @@ async def five_rolling_deploys_lose_repeat_and_count_nothing(lab: Lab) -> None:
     queue = lab.queue()
     handlers: list[Handler] = []
     async with AsyncExitStack() as last:
-        sending: asyncio.Task[None] | None = None
-        for version in range(6):
-            handler = lab.handler(queue, f"version-{version}").does(takes(0.005), concurrency=3)
-            handlers.append(handler)
-            following = AsyncExitStack()
-            await following.enter_async_context(lab.application(handler))
-            if sending is None:
-                sending = asyncio.create_task(lab.send_all(queue, numbered("load", 3 * MANY)))
-            await last.aclose()
-            last.push_async_exit(following)
-            await lab.handled(handler, 3)
-        await asyncio.wait([sending] if sending else [])
-        await lab.until(lambda: accepted(*handlers) == 3 * MANY, "all handled")
+        await lab.declare(queue)
+        async with under_load(lab, queue) as sent:
+            for version in range(6):
+                handler = lab.handler(queue, f"version-{version}").does(takes(0.005), concurrency=3)
+                handlers.append(handler)
+                following = AsyncExitStack()
+                await following.enter_async_context(lab.application(handler))
+                await last.aclose()
+                last.push_async_exit(following)
+                await lab.handled(handler, FEW)
+        await lab.until(lambda: accepted(*handlers) == len(sent), "all handled")
     assert {seen.attempt for handler in handlers for seen in handler.seen} == {1}
 
 
