@@ -2,6 +2,8 @@
 
 from asyncio import Future
 from collections.abc import Callable
+from datetime import datetime
+from typing import Literal
 
 from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import Closed
@@ -69,6 +71,9 @@ class KafkaBinding(Binding):
 
     async def purge(self, queue: QueueSpec, /) -> int:
         return await self._session.purge(queue)
+
+    async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime, /) -> int:
+        return await self._session.seek(queue, to)
 
     # -- helpers
 

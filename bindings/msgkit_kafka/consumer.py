@@ -18,8 +18,9 @@ from msgkit_kafka.layout import own_topic
 from msgkit_kafka.mapping import ORIGIN, Source, address, understood
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import Point, Standing
+from msgkit_kafka.orders import Order
 from msgkit_kafka.part import Handle, Part
-from msgkit_kafka.progress import Progress
+from msgkit_kafka.progress import Committed, Progress
 from msgkit_kafka.wire.errors import BrokerError, Code, WireError
 from msgkit_kafka.wire.logs import FetchedPartition
 from msgkit_kafka.wire.records import Decoded, Record
@@ -136,8 +137,7 @@ class KafkaConsumer:
         self._look()
 
     def _end_original(self, handle: Handle) -> bool:
-        is_ours = self._parts.get(handle.part.partition) is handle.part
-        if is_ours:
+        if is_ours := self._parts.get(handle.part.partition) is handle.part:
             self._end(handle)
         return is_ours
 
@@ -199,6 +199,7 @@ class KafkaConsumer:
             position=offset,
         )
         if said.is_ours:
+            part.order = said.order
             part.inherit(said.dirty, None if said.suspect is None else (said.suspect, said.suspect_count))
         return part
 
@@ -220,6 +221,28 @@ class KafkaConsumer:
             self._bytes -= part.in_hand
             if part.progress.outstanding:
                 self._sink.lost(part)
+
+    def go_on(self, order: Order, /) -> None:
+        for each, offset in order.points.items():
+            part = self._parts.get(each)
+            if part is not None and part.order != order.name and not part.is_closing:
+                self._home.spawn(self._move(part, offset, order.name))
+
+    async def _move(self, part: Part, offset: int, order: str) -> None:
+        """Go on elsewhere: what is in hand ends as it will, and comes again where it is read again."""
+        if offset >= part.progress.end:
+            self._stop_reading(part)
+            self._buffered -= part.skip_to(offset)
+        else:
+            part.is_closing = True
+            self._stop_reading(part)
+            await self._sink.revoke(part, _HANDOVER)
+            if self._parts.get(part.partition) is not part:
+                return
+            part = self._parts[part.partition] = self._begun(part.partition, Standing(offset, Committed()), offset)
+        part.order = order
+        await self._commits.finish([part.partition], _PATIENCE)
+        self._look()
 
     def alarm(self, why: str | None, /) -> None:
         self._home.alarm(self._queue.name, why)

@@ -16,6 +16,7 @@ from msgkit_kafka.lines import InDoubt, NoSuchTopic, Stored
 from msgkit_kafka.mapping import DUE, WAIT, addressed, sent_on, told
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import Point
+from msgkit_kafka.orders import Order
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.progress import Progress
 from msgkit_kafka.wire.cluster import Cluster
@@ -136,6 +137,9 @@ class Forwarder:
             level = self._levels.pop(each, None)
             if level is not None:
                 self._stop(level)
+
+    def go_on(self, order: Order, /) -> None:  # noqa: ARG002 -- the holder's shape
+        _log.error("somebody wants delayed messages to go on elsewhere, which would lose or double them")
 
     def alarm(self, why: str | None, /) -> None:
         if why is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from msgkit_kafka.orders import Order
 from msgkit_kafka.wire.subscriptions import Partition
 
 __all__ = ["Holder"]
@@ -19,6 +20,9 @@ class Holder(Protocol):
 
     def lose(self, partitions: Sequence[Partition], why: str, /) -> None:
         """Forget these: they may be another's already."""
+
+    def go_on(self, order: Order, /) -> None:
+        """Hear where to go on, if that was not followed before."""
 
     def alarm(self, why: str | None, /) -> None:
         """Hear that nothing can be had, and why; or that it can again."""

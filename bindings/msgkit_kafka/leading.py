@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from msgkit_kafka.assigning import assign
+from msgkit_kafka.orders import first_of
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import Garbled
 from msgkit_kafka.wire.groups import Assigned, Joined
@@ -37,9 +38,10 @@ class Leading:
                 members[each.member] = Subscription(topics=())
         topics = sorted({topic for member in members.values() for topic in member.topics})
         self._sizes = await self._sizes_of(topics)
-        shares = assign(members, self._sizes)
+        shares, order = assign(members, self._sizes), first_of(members.values())
         return [
-            Assigned(name, encode_assignment(Assignment(partitions=frozenset(share)))) for name, share in shares.items()
+            Assigned(name, encode_assignment(Assignment(partitions=frozenset(share), user_data=order)))
+            for name, share in shares.items()
         ]
 
     async def has_grown(self) -> bool:

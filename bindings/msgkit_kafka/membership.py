@@ -15,6 +15,7 @@ from msgkit_kafka.assigning import Change
 from msgkit_kafka.holder import Holder
 from msgkit_kafka.leading import Leading
 from msgkit_kafka.offsets import BEATING, Standing, offsets_of
+from msgkit_kafka.orders import Order, decode, encode
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, WireError, checked
 from msgkit_kafka.wire.groups import (
@@ -84,6 +85,7 @@ class Membership:
         session: float,
         instance: str | None = None,
         rack: str | None = None,
+        order: Order | None = None,
     ) -> None:
         self.group = group
         self.instance = instance
@@ -96,6 +98,7 @@ class Membership:
         self._joining = f"{JOINING} {group}"
         self._session = session
         self._rack = rack
+        self._order = b"" if order is None else encode(order)
         self._loop = asyncio.get_running_loop()
         self._owned: set[Partition] = set()
         #: The generation that gave it.
@@ -239,14 +242,21 @@ class Membership:
         self._heard, self._is_failing = self._loop.time(), False
         self.generation = self._since = joined.generation
         self._begun.set()
-        await self._take_on(decode_assignment(synced.assignment).partitions)
+        assignment = decode_assignment(synced.assignment)
+        await self._take_on(assignment.partitions)
+        if (order := decode(assignment.user_data)) is not None:
+            self._holder.go_on(order)
         self._is_in.set()
         _log.debug("group %r, generation %d: %d partitions are ours", self.group, self.generation, len(self._owned))
 
     async def _joined(self, coordinator: int) -> Joined:
         while True:
             about = Subscription(
-                topics=self._topics, owned=frozenset(self._owned), generation=self._since, rack=self._rack
+                topics=self._topics,
+                owned=frozenset(self._owned),
+                generation=self._since,
+                rack=self._rack,
+                also=self._order,
             )
             join = Join(
                 self.group,

@@ -47,6 +47,7 @@ class Part:
         "is_broken",
         "is_closing",
         "is_marking",
+        "order",
         "partition",
         "position",
         "progress",
@@ -71,6 +72,8 @@ class Part:
         self.is_closing = self.is_broken = self.is_marking = False
         #: Of those that are tried again where they are.
         self.attempts: dict[int, int] = {}
+        #: The last order to go on elsewhere that was followed.
+        self.order = ""
         self._ready: deque[Record] = deque()
         self._again: list[tuple[int, Record]] = []
         self._crashes = 0
@@ -105,6 +108,15 @@ class Part:
             self.position = self._ready[0].offset
             self._ready.clear()
         self._again.clear()
+        return size
+
+    def skip_to(self, offset: int) -> int:
+        """Hand out nothing that is not handed out yet and stands before an offset; return the bytes that waited."""
+        for _, record in self._again:
+            self.progress.done(record.offset)
+        size = self.forget_waiting()
+        self.position = offset
+        self.progress.passed(offset)
         return size
 
     def is_open(self, offset: int) -> bool:
@@ -173,5 +185,5 @@ class Part:
             self._crashes, self._suspect = 0, None
         dirty = 0 if clean else self._crashes + 1
         at, times = self._suspect if self._suspect is not None and not clean else (None, 0)
-        metadata = self.progress.metadata(dirty=dirty, suspect=at, suspect_count=times)
+        metadata = self.progress.metadata(dirty=dirty, suspect=at, suspect_count=times, order=self.order)
         return Point(self.progress.watermark, metadata)

@@ -30,6 +30,8 @@ class Committed:
     #: The offset of what may have killed its processes, and how many.
     suspect: int | None = None
     suspect_count: int = 0
+    #: The last order to go on elsewhere that was followed.
+    order: str = ""
     #: What is done, as distances from the committed offset: in order, and apart from each other.
     done: tuple[range, ...] = ()
 
@@ -47,7 +49,7 @@ class Progress:
             raise ValueError(f"a fingerprint is at most 64 plain characters, and not {fingerprint!r}")
         self._fingerprint, self._most = fingerprint, most
         # With at least one, which is the lowest and so never done above the watermark, all goes on in any case.
-        longest = _head(fingerprint, _MOST_TIMES, _MOST_OFFSET, _MOST_TIMES)
+        longest = _head(fingerprint, _MOST_TIMES, _MOST_OFFSET, _MOST_TIMES, _AN_ORDER)
         self._window = max(1, _bits(most - _SEAL - len(longest)))
         # All below is done that is not open.
         self._end = offset
@@ -95,6 +97,11 @@ class Progress:
         return order[0] if order else self._end
 
     @property
+    def end(self) -> int:
+        """The lowest offset that was not handed out, or passed over, yet."""
+        return self._end
+
+    @property
     def outstanding(self) -> int:
         """How many are handed out and not done."""
         return len(self._open)
@@ -113,9 +120,9 @@ class Progress:
         """May an offset be handed out, so that whatever will be done can be written?"""
         return not self._open or offset < self.watermark + self._window
 
-    def metadata(self, *, dirty: int = 0, suspect: int | None = None, suspect_count: int = 0) -> str:
+    def metadata(self, *, dirty: int = 0, suspect: int | None = None, suspect_count: int = 0, order: str = "") -> str:
         """Return what to commit beside the watermark. What there is no room for is left out from above."""
-        head = _head(self._fingerprint, dirty, suspect, suspect_count)
+        head = _head(self._fingerprint, dirty, suspect, suspect_count, order)
         left = self._most - _SEAL - len(head)
         return _sealed(head + _written(list(self._done_above()), left)) if left > 0 else ""
 
@@ -146,11 +153,12 @@ class Progress:
 _FINGERPRINT = re.compile(r"[!-~]{0,64}")
 _FORM = re.compile(
     r"msgkit1 (?P<sum>[0-9a-f]{8}) "
-    r"(?P<body>(?P<fingerprint>[!-~]*) (?P<dirty>\d{1,4}) (?:(?P<suspect>\d{1,19})x(?P<times>\d{1,4})|-) "
+    r"(?P<body>(?P<fingerprint>[!-~]*) (?P<dirty>\d{1,4}) (?:(?P<suspect>\d{1,19})x(?P<times>\d{1,4})|-)"
+    r"(?:m(?P<order>[0-9a-f]{8}))? "
     r"(?P<kind>[rb])(?P<done>[!-~]*))",
     re.ASCII,
 )
-_MOST_TIMES, _MOST_OFFSET = 9_999, 2**63 - 1
+_MOST_TIMES, _MOST_OFFSET, _AN_ORDER = 9_999, 2**63 - 1, "01234567"
 _SEAL = len("msgkit1 01234567 ")
 _PLAIN, _RUNS = "b", "r"
 
@@ -170,13 +178,15 @@ def decode(text: str | None) -> Committed:
         dirty=int(found["dirty"]),
         suspect=int(found["suspect"]) if found["suspect"] else None,
         suspect_count=int(found["times"] or 0),
+        order=found["order"] or "",
         done=done,
     )
 
 
-def _head(fingerprint: str, dirty: int, suspect: int | None, times: int) -> str:
+def _head(fingerprint: str, dirty: int, suspect: int | None, times: int, order: str) -> str:
     suspected = "-" if suspect is None else f"{suspect}x{min(times, _MOST_TIMES)}"
-    return f"{fingerprint} {min(dirty, _MOST_TIMES)} {suspected} "
+    followed = f"m{order}" if order else ""
+    return f"{fingerprint} {min(dirty, _MOST_TIMES)} {suspected}{followed} "
 
 
 def _sealed(body: str) -> str:

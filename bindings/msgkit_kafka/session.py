@@ -4,7 +4,8 @@ import asyncio
 import logging
 from asyncio import Task
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any, Literal, TypeVar
 
 from msgkit.envelope import Envelope, Kind
 from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, TopologyMismatch
@@ -24,23 +25,22 @@ from msgkit.spi import (
 )
 from msgkit.spi.pauses import pause
 from msgkit_kafka.address import KafkaSettings
+from msgkit_kafka.books import Books
 from msgkit_kafka.consumer import KafkaConsumer
 from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.filtering import Filter, filters_of
 from msgkit_kafka.forwarding import Forwarder
 from msgkit_kafka.groups import Groups
-from msgkit_kafka.layout import group_of, own_topic, topics_of
+from msgkit_kafka.layout import group_of, own_topic
 from msgkit_kafka.mapping import Source
-from msgkit_kafka.offsets import Point
 from msgkit_kafka.producing import Producer
-from msgkit_kafka.progress import Progress
 from msgkit_kafka.provisioning import Provisioner
 from msgkit_kafka.publisher import Publisher
 from msgkit_kafka.replies import REPLIES, Replies
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Connection, Door
 from msgkit_kafka.wire.errors import BrokerError, ConnectionLost, LoginRefused, WireError
-from msgkit_kafka.wire.logs import EARLIEST, LATEST
+from msgkit_kafka.wire.logs import LATEST
 from msgkit_kafka.wire.subscriptions import Partition
 
 __all__ = ["Session"]
@@ -68,6 +68,7 @@ class Session:
         self.fetcher = Fetcher(self.cluster, rack=settings.rack)
         self._producer = Producer(self.cluster, compression=settings.compression, linger=settings.linger)
         self.groups = Groups(self.cluster)
+        self._books = Books(self.cluster, self.groups, session=settings.session_timeout)
         self.provisioner = Provisioner(self.cluster, self.groups)
         self.publisher = Publisher(options.name, options.clock, self._producer, self._topic_of, self._make_delays)
         self._own_topics: dict[str, str] = {}
@@ -147,11 +148,9 @@ class Session:
     async def subscribe(self, subscription: Subscription, sink: Sink) -> KafkaConsumer:
         """Return a consumer that takes part."""
         queue = subscription.queue
-        topics = topics_of(queue)
-        await self._asked(lambda: self.cluster.refresh(topics))
-        for topic in topics:
-            if topic not in self.cluster.topics:
-                raise TopologyMismatch(f"queue {queue.name!r} reads topic {topic!r}, which does not exist")
+        await self._asked(lambda: self._books.partitions(queue))
+        if not queue.anonymous:
+            await self._asked(lambda: self._books.refuse_drift(queue))
         consumer = KafkaConsumer(self, subscription, sink, self._sources(queue))
         try:
             await self._asked(consumer.open)
@@ -206,38 +205,13 @@ class Session:
         return replies
 
     async def depth(self, queue: QueueSpec) -> Depth:
-        """Return how far a group is behind."""
-        return await self._asked(lambda: self._depth(queue))
-
-    async def _depth(self, queue: QueueSpec) -> Depth:
-        partitions = await self._partitions(queue)
-        standings = await self.groups.standings(group_of(queue), partitions)
-        ends, begins = await self.groups.ends(partitions, LATEST), await self.groups.ends(partitions, EARLIEST)
-        ready = 0
-        for each in partitions:
-            offset, said = standings[each]
-            at = max(begins[each], offset if offset is not None else begins[each])
-            done = sum(len(run) for run in said.done)
-            ready += max(0, ends[each] - at - done)
-        return Depth(ready=ready, unsettled=None, delayed=None, told_together=True)
+        return await self._asked(lambda: self._books.depth(queue))
 
     async def purge(self, queue: QueueSpec) -> int:
-        """Have a group without members go on at the end."""
-        depth = await self.depth(queue)
-        partitions = await self._partitions(queue)
-        ends = await self.groups.ends(partitions, LATEST)
-        await self.groups.move(
-            group_of(queue), {each: Point(offset, Progress(offset).metadata()) for each, offset in ends.items()}
-        )
-        return depth.ready
+        return await self._asked(lambda: self._books.purge(queue))
 
-    async def _partitions(self, queue: QueueSpec) -> Sequence[Partition]:
-        topics = topics_of(queue)
-        await self.cluster.refresh(topics)
-        missing = [topic for topic in topics if topic not in self.cluster.topics]
-        if missing:
-            raise TopologyMismatch(f"queue {queue.name!r}: topic {missing[0]!r} does not exist")
-        return [Partition(name, number) for name in topics for number in range(self.cluster.topics[name].size)]
+    async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime) -> int:
+        return await self._asked(lambda: self._books.seek(queue, to))
 
     # -- delays
 

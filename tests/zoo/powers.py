@@ -274,7 +274,11 @@ class ClaimsNothing(Animal):
         return _claiming(keeps, Power.DELAY, Refused(""))
 
 
-@caught_by("a_queue_can_be_read_again_from_its_beginning")
+@caught_by(
+    "a_queue_can_be_read_again_from_its_beginning",
+    "a_queue_can_be_read_again_from_a_moment_on",
+    "a_queue_can_be_read_again_while_it_is_consumed",
+)
 class RefusesInSilence(Animal):
     """Says that it cannot replay, and seems to do it all the same."""
 

@@ -51,6 +51,8 @@ class Subscription:
     rack: str | None = None
     #: What came beside it. When there is none, the generation is written, as `cooperative-sticky` does it.
     user_data: bytes | None = None
+    #: What else is written behind the generation; others stop reading before it.
+    also: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,8 @@ def encode_subscription(subscription: Subscription) -> bytes:
     out = bytearray()
     INT16.write(out, _VERSION)
     _TOPICS.write(out, subscription.topics)
-    NULLABLE_BYTES.write(out, generation if subscription.user_data is None else subscription.user_data)
+    said = subscription.user_data
+    NULLABLE_BYTES.write(out, generation + subscription.also if said is None else said)
     _PARTITIONS.write(out, _by_topic(subscription.owned))
     out += generation
     NULLABLE_STRING.write(out, subscription.rack)

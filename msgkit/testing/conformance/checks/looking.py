@@ -188,6 +188,20 @@ async def a_queue_can_be_read_again_from_a_moment_on(lab: Lab) -> None:
 
 
 @check(2, 17)
+async def a_queue_can_be_read_again_while_it_is_consumed(lab: Lab) -> None:
+    exchange = lab.exchange()
+    kept = Kept(lab, rereadable(lab, exchange.where()), str)
+    async with lab.application(kept.function):
+        await lab.sender.send_many(exchange, numbered("past", 5), subject="a")
+        await kept.gets_just(5)
+        if await replayed(lab, "earliest", kept) is None:
+            return
+        await lab.sender.send(exchange, "new", subject="a")
+        await kept.gets_just(11)
+    assert sorted(kept.payloads) == sorted([*numbered("past", 5), *numbered("past", 5), "new"])
+
+
+@check(2, 17)
 async def a_queue_can_skip_what_waits(lab: Lab) -> None:
     exchange = lab.exchange()
     kept = Kept(lab, rereadable(lab, exchange.where()), str)

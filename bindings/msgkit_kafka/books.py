@@ -1,0 +1,147 @@
+"""What the brokers keep of a queue: how far its group is behind, and where it goes on."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from secrets import token_hex
+from typing import Literal
+
+from msgkit.errors import BrokerUnavailable, ConfigurationError, TopologyMismatch
+from msgkit.spi import Depth, QueueSpec
+from msgkit.values import epoch
+from msgkit_kafka.filtering import filters_of, fingerprint_of
+from msgkit_kafka.groups import Groups
+from msgkit_kafka.layout import group_of, topics_of
+from msgkit_kafka.membership import Membership
+from msgkit_kafka.offsets import Point
+from msgkit_kafka.orders import Order
+from msgkit_kafka.progress import Progress
+from msgkit_kafka.wire.cluster import Cluster
+from msgkit_kafka.wire.errors import BrokerError, Code
+from msgkit_kafka.wire.logs import EARLIEST, LATEST
+from msgkit_kafka.wire.subscriptions import Partition
+
+__all__ = ["Books"]
+
+#: The group has members, and only they may say how far it is.
+_LIVES = frozenset({Code.UNKNOWN_MEMBER_ID, Code.ILLEGAL_GENERATION, Code.REBALANCE_IN_PROGRESS})
+#: Seconds for the members of a group to go on elsewhere, and between two looks at whether they did.
+_PATIENCE, _LOOK = 60.0, 0.1
+
+
+class Books:
+    """Seen by a client that need not be a member."""
+
+    def __init__(self, cluster: Cluster, groups: Groups, *, session: float) -> None:
+        self._cluster = cluster
+        self._groups = groups
+        self._session = session
+
+    async def partitions(self, queue: QueueSpec) -> Sequence[Partition]:
+        """Return what a queue reads.
+
+        :raises TopologyMismatch: when it is not there
+        """
+        topics = topics_of(queue)
+        await self._cluster.refresh(topics)
+        missing = [topic for topic in topics if topic not in self._cluster.topics]
+        if missing:
+            raise TopologyMismatch(f"queue {queue.name!r} reads topic {missing[0]!r}, which does not exist")
+        return [Partition(name, number) for name in topics for number in range(self._cluster.topics[name].size)]
+
+    async def depth(self, queue: QueueSpec) -> Depth:
+        """Return how far a group is behind."""
+        partitions = await self.partitions(queue)
+        standings = await self._groups.standings(group_of(queue), partitions)
+        ends = await self._groups.ends(partitions, LATEST)
+        begins = await self._groups.ends(partitions, EARLIEST)
+        ready = 0
+        for each in partitions:
+            offset, said = standings[each]
+            at = max(begins[each], offset if offset is not None else begins[each])
+            done = sum(len(run) for run in said.done)
+            ready += max(0, ends[each] - at - done)
+        return Depth(ready=ready, unsettled=None, delayed=None, told_together=True)
+
+    async def refuse_drift(self, queue: QueueSpec) -> None:
+        """Refuse to read with other filters than the living members of the group: whoever has a partition filters.
+
+        :raises ConfigurationError: saying what to do
+        """
+        group, filters = group_of(queue), filters_of(queue)
+        if not filters or not (await self._groups.state(group)).members:
+            return
+        for each, (_, said) in (await self._groups.standings(group, await self.partitions(queue))).items():
+            ours = filters.get(each.topic)
+            if ours is not None and said.fingerprint not in ("", ours.fingerprint):
+                msg = (
+                    f"queue {queue.name!r}: others consume it with other routes than {ours.text} from {each.topic!r}, "
+                    "so that messages of either would be lost: stop them first; who died is counted for "
+                    f"{self._session:g} s"
+                )
+                raise ConfigurationError(msg)
+
+    # -- going on elsewhere
+
+    async def purge(self, queue: QueueSpec) -> int:
+        """Have a group go on at the end; what is in hand stays there."""
+        depth = await self.depth(queue)
+        await self._go_on(queue, await self._groups.ends(await self.partitions(queue), LATEST))
+        return depth.ready
+
+    async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime) -> int:
+        """Have a group go on there; return how many records it has before it."""
+        times = {"earliest": EARLIEST, "latest": LATEST}
+        time = round(epoch(to, "seek(to=)") * 1000) if isinstance(to, datetime) else times[to]
+        partitions = await self.partitions(queue)
+        points, ends = await self._groups.ends(partitions, time), await self._groups.ends(partitions, LATEST)
+        await self._go_on(queue, points)
+        return sum(ends[each] - points[each] for each in partitions)
+
+    async def _go_on(self, queue: QueueSpec, points: Mapping[Partition, int]) -> None:
+        group = group_of(queue)
+        if not (await self._groups.state(group)).members:
+            prints = {topic: fingerprint_of(queue, topic) for topic in topics_of(queue)}
+            begun = {
+                each: Point(offset, Progress(offset, fingerprint=prints[each.topic]).metadata())
+                for each, offset in points.items()
+            }
+            try:
+                await self._groups.move(group, begun)
+            except BrokerError as error:
+                if error.code not in _LIVES:
+                    raise
+            else:
+                return
+        await self._ordered(group, points)
+
+    async def _ordered(self, group: str, points: Mapping[Partition, int]) -> None:
+        order = Order(token_hex(4), points)
+        teller = Membership(self._cluster, group, (), _Nobody(), session=self._session, order=order)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await teller.open()
+                while not await self._is_followed(group, order):  # noqa: ASYNC110 -- other processes follow it
+                    await asyncio.sleep(_LOOK)
+        except TimeoutError:
+            msg = (
+                f"the members of group {group!r} did not go on elsewhere within {_PATIENCE:g} s: a handler may take "
+                "longer, or one of them may not be of msgkit; stop them, and try again"
+            )
+            raise BrokerUnavailable(msg) from None
+        finally:
+            await teller.close()
+
+    async def _is_followed(self, group: str, order: Order) -> bool:
+        standings = await self._groups.standings(group, list(order.points))
+        return all(standing.said.order == order.name for standing in standings.values())
+
+
+class _Nobody:
+    """Holds nothing: who only tells others wants no partitions."""
+
+    async def take(self, partitions: Sequence[Partition], /) -> None: ...
+    async def give_up(self, partition: Partition, /) -> None: ...
+    def lose(self, partitions: Sequence[Partition], why: str, /) -> None: ...
+    def go_on(self, order: Order, /) -> None: ...
+    def alarm(self, why: str | None, /) -> None: ...
