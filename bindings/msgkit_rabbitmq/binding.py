@@ -1,13 +1,14 @@
 """The binding of RabbitMQ."""
 
-from asyncio import Future
+import asyncio
+from asyncio import Future, Timeout
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, TypeVar
 
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import BrokerUnavailable, Closed, TopologyMismatch, UnsupportedCapability
+from msgkit.errors import BrokerUnavailable, Closed, InvalidMessage, TopologyMismatch, UnsupportedCapability
 from msgkit.spi import (
     Binding,
     BindingOptions,
@@ -29,6 +30,7 @@ from msgkit_rabbitmq.counting import ready_in
 from msgkit_rabbitmq.history import send_again
 from msgkit_rabbitmq.layout import history_form
 from msgkit_rabbitmq.lending import lend
+from msgkit_rabbitmq.mapping import LAST_MOMENT
 from msgkit_rabbitmq.session import Session
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, WireError
 
@@ -44,6 +46,8 @@ class RabbitMQBinding(Binding):
         super().__init__(options)
         self._settings = RabbitSettings.parse(options.url, options.options)
         self._connected: Session | None = None
+        #: The questions that are not answered yet: to close is to end them.
+        self._asking: set[Timeout] = set()
 
     async def connect(self, on_event: Callable[[Event], None]) -> Capabilities:
         session = Session(self._settings, self.options, on_event)
@@ -67,6 +71,8 @@ class RabbitMQBinding(Binding):
         return await self._session.subscribe(subscription, sink)
 
     async def close(self, deadline: float) -> None:
+        while self._asking:
+            self._asking.pop().reschedule(asyncio.get_running_loop().time())
         if self._connected is not None:
             await self._connected.close(deadline)
 
@@ -89,7 +95,9 @@ class RabbitMQBinding(Binding):
             raise UnsupportedCapability(msg)
         if to == "latest":
             return await self.purge(queue)
-        since = None if to == "earliest" else datetime.fromtimestamp(epoch(to, "seek(to=)"), UTC)
+        since = None if to == "earliest" else epoch(to, "seek(to=)")
+        if since is not None and since > LAST_MOMENT:
+            raise InvalidMessage(f"seek(to=) is {to}, which no broker's clock will ever show")
         publisher = self._session.publisher
         return await self._ask(queue, lambda channel: send_again(history.name, queue.name, since, channel, publisher))
 
@@ -106,12 +114,26 @@ class RabbitMQBinding(Binding):
 
     async def _ask(self, queue: QueueSpec, question: Callable[[Channel], Awaitable[T]]) -> T:
         try:
-            channel = await self._session.channel()
-            try:
-                return await question(channel)
-            finally:
-                await channel.close()
+            async with asyncio.timeout(None) as asked:
+                self._asking.add(asked)
+                try:
+                    return await self._answer(question)
+                finally:
+                    self._asking.discard(asked)
+        except TimeoutError:
+            raise Closed("the connection to RabbitMQ was closed before there was an answer") from None
         except ChannelClosed as error:
             raise TopologyMismatch(f"queue {queue.name!r}: {error.text}") from error
         except WireError as error:
             raise BrokerUnavailable(f"RabbitMQ could not be asked of queue {queue.name!r}: {error}") from error
+
+    async def _answer(self, question: Callable[[Channel], Awaitable[T]]) -> T:
+        channel = await self._session.channel()
+        try:
+            answer = await question(channel)
+        except BaseException:
+            # Not waited for: a broker in need reads nothing, and says no goodbye either.
+            channel.leave()
+            raise
+        await channel.close()
+        return answer

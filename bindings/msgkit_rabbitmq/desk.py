@@ -39,6 +39,7 @@ _CALLED = {
     "x-queue-type": "kind",
     "x-single-active-consumer": "ordered",
     "x-max-priority": "priorities",
+    "x-max-age": "history",
 }
 
 
@@ -123,11 +124,11 @@ class Desk:
         """
         if not form.owned:
             return
-        what, option = ("exchange", "RabbitExchange") if isinstance(form, ExchangeForm) else ("queue", "RabbitQueue")
+        what = "exchange" if isinstance(form, ExchangeForm) else "queue"
         try:
             await (self._exchange(form) if isinstance(form, ExchangeForm) else self._queue(form))
         except ChannelClosed as error:
-            remedy = f"; {option}(declare=False) uses what is there" if _INEQUIVALENT.search(error.text) else ""
+            remedy = f"; {_remedy(form)}" if _INEQUIVALENT.search(error.text) else ""
             raise TopologyMismatch(f"{what} {form.name!r}: {difference(error)}{remedy}") from error
 
     async def _exchange(self, form: ExchangeForm) -> None:
@@ -203,6 +204,14 @@ class Desk:
                 await self._ask(lambda channel: channel.bind_exchange(name, source, "", arguments))
             case Bound(_, name, source, arguments):
                 await self._ask(lambda channel: channel.bind_queue(name, source, "", arguments))
+
+
+def _remedy(form: ExchangeForm | QueueForm) -> str:
+    if isinstance(form, ExchangeForm):
+        return "RabbitExchange(declare=False) uses what is there"
+    if form.is_history:
+        return "keep RabbitQueue(history=) as it was, or delete what is there, with all that it holds"
+    return "RabbitQueue(declare=False) uses what is there"
 
 
 def difference(error: ChannelClosed) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "ExchangeForm",
     "QueueForm",
     "RouteForm",
+    "check_histories",
     "exchange_forms",
     "foreign",
     "history_form",
@@ -30,6 +31,7 @@ __all__ = [
 OptionT = TypeVar("OptionT", bound=Option)
 
 QUORUM = "quorum"
+_STREAM = "stream"
 #: After how many deliveries a broker takes a message away.
 LIMIT = "x-delivery-limit"
 #: Seconds for which an anonymous queue outlives its last consumer.
@@ -64,8 +66,12 @@ class QueueForm(NamedTuple):
     owned: bool = True
 
     @property
-    def is_quorum(self) -> bool:
-        return self.arguments.get("x-queue-type") == QUORUM
+    def is_replicated(self) -> bool:
+        return self.arguments.get("x-queue-type") in (QUORUM, _STREAM)
+
+    @property
+    def is_history(self) -> bool:
+        return self.arguments.get("x-queue-type") == _STREAM
 
     def __str__(self) -> str:
         return ", ".join(_said(self.arguments))
@@ -108,7 +114,7 @@ def _exchange_form(spec: ExchangeSpec) -> ExchangeForm:
     )
 
 
-def queue_forms(spec: QueueSpec, version: Version) -> Iterator[tuple["QueueForm", tuple["RouteForm", ...]]]:
+def queue_forms(spec: QueueSpec, version: Version) -> Iterator[tuple[QueueForm, tuple[RouteForm, ...]]]:
     """Return what a queue becomes: itself and, where it has one, its history; each with its bindings."""
     routes = tuple(route_forms(spec))
     yield queue_form(spec, version), routes
@@ -116,7 +122,7 @@ def queue_forms(spec: QueueSpec, version: Version) -> Iterator[tuple["QueueForm"
         yield history, tuple(route._replace(queue=history.name) for route in routes)
 
 
-def history_form(spec: QueueSpec) -> "QueueForm | None":
+def history_form(spec: QueueSpec) -> QueueForm | None:
     """Return the stream that keeps what the routes of a queue bring."""
     option = _ours(spec.options, RabbitQueue, f"queue {spec.name!r}")
     if option is None or option.history is None:
@@ -128,7 +134,15 @@ def history_form(spec: QueueSpec) -> "QueueForm | None":
         raise ConfigurationError(f"{what} keeps what routes bring, and it has none")
     name = check_broker_name(f"{spec.name}.history", f"the history of queue {spec.name!r}", owned=True)
     seconds = math.ceil(option.history.total_seconds())
-    return QueueForm(name, {"x-queue-type": "stream", "x-max-age": f"{seconds}s"})
+    return QueueForm(name, {"x-queue-type": _STREAM, "x-max-age": f"{seconds}s"})
+
+
+def check_histories(topology: Topology) -> None:
+    """Refuse a queue that is named like what another one's history would be."""
+    for spec in topology.queues.values():
+        if (history := history_form(spec)) is not None and history.name in topology.queues:
+            what = f"queue {spec.name!r}: RabbitQueue(history=)"
+            raise ConfigurationError(f"{what} makes a stream {history.name!r}, and there is a queue of that name")
 
 
 def queue_form(spec: QueueSpec, version: Version) -> QueueForm:

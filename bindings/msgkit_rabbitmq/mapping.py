@@ -6,7 +6,7 @@ is the routing key. The rest are headers, of the names below.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple, cast
@@ -23,7 +23,21 @@ from msgkit_rabbitmq.wire import (
     encode_properties,
 )
 
-__all__ = ["DUE", "LEVEL", "ORIGIN", "REPLIES", "Taken", "address", "encoded", "header_name", "sent_at", "understood"]
+__all__ = [
+    "DUE",
+    "END",
+    "LAST_MOMENT",
+    "LEVEL",
+    "ORIGIN",
+    "REPLIES",
+    "SENT",
+    "Taken",
+    "address",
+    "encoded",
+    "header_name",
+    "sent_at",
+    "understood",
+]
 
 #: Where replies go without a queue.
 REPLIES = "amq.rabbitmq.reply-to"
@@ -31,11 +45,19 @@ REPLIES = "amq.rabbitmq.reply-to"
 DUE = "msgkit-due"
 #: Where a message was sent that was tried again since, in its queue only.
 ORIGIN = "msgkit-origin"
+#: When a message was sent, exactly.
+SENT = "msgkit-sent"
+#: The header of what says how far a history is to be read. It is nobody's message.
+END = "msgkit-end-of-history"
+#: The end of the year 9999.
+LAST_MOMENT = 253_402_300_799
 #: The start of the names of headers that say which levels of delay a message takes.
 LEVEL = "msgkit-level-"
 
 _KEY, _SUBJECT, _ATTEMPT = "msgkit-key", "msgkit-subject", "msgkit-attempt"
-_EXPIRES, _SENT, _TIMES = "msgkit-expires", "msgkit-sent", "msgkit-times"
+_EXPIRES = "msgkit-expires"
+#: The names of headers, as JSON, of which the value does not tell what they are.
+_TIMES, _BYTES = "msgkit-times", "msgkit-bytes"
 #: Before the name of a property whose text is longer than AMQP lets it be.
 _LONG = "msgkit-long-"
 #: Before the name of a header that would mean something to the broker, or to us.
@@ -44,14 +66,12 @@ _OF_THE_USER = "msgkit-user-"
 _COPIES = frozenset({"CC", "BCC"})
 #: By this a route says how it asks for headers.
 _MATCH = "x-match"
-_OURS = frozenset({_KEY, _SUBJECT, _ATTEMPT, _EXPIRES, _SENT, _TIMES, DUE, ORIGIN})
+_OURS = frozenset({_KEY, _SUBJECT, _ATTEMPT, _EXPIRES, _TIMES, _BYTES, SENT, DUE, ORIGIN, END})
 _PLAIN = (str, bool, int, float, bytes, datetime)
 _COUNTS = ("x-delivery-count", "x-acquired-count", "x-stream-offset")
 _UTF8 = ("", "utf-8", "utf8", "binary", "identity")
 _ENCODING = "content-encoding"
 _PERSISTENT = 2
-#: The end of the year 9999.
-_LAST_MOMENT = 253_402_300_799
 #: What fits into one frame: more, and the broker closes the connection.
 _MOST = 128 * 1024 - 32
 
@@ -116,7 +136,7 @@ def _headers_of(envelope: Envelope, origin: Properties | None) -> dict[str, obje
     if envelope.expires_at is not None:
         table[_EXPIRES] = envelope.expires_at
     if envelope.sent_at is not None:
-        table[_SENT] = envelope.sent_at
+        table[SENT] = envelope.sent_at
     return table
 
 
@@ -128,16 +148,21 @@ def header_name(name: str) -> str:
 def _of_the_user(headers: Headers) -> dict[str, object]:
     table: dict[str, object] = {}
     times: list[str] = []
+    octets: list[str] = []
     for name, value in headers.items():
         said = header_name(name)
+        table[said] = value
         if isinstance(value, datetime):
             times.append(said)
             table[said] = value.isoformat()
-        else:
-            table[said] = value
+        elif isinstance(value, bytes):
+            # Out of a stream they may come as text.
+            octets.append(said)
+    # As text: a list does not get into a stream.
     if times:
-        # As text: a list does not get into a stream.
         table[_TIMES] = json.dumps(times)
+    if octets:
+        table[_BYTES] = json.dumps(octets)
     return table
 
 
@@ -171,7 +196,7 @@ def understood(message: Delivered, queue: str) -> Taken:
     kind, destination = _addressed(message, queue, table)
     is_routed = kind is Kind.EXCHANGE and ORIGIN not in table
     subject = table.get(_SUBJECT, message.key or None if is_routed else None)
-    sent = table.get(_SENT, properties.timestamp)
+    sent = table.get(SENT, properties.timestamp)
     attempt = table.get(_ATTEMPT, 1)
     envelope = Envelope(
         body=message.body,
@@ -199,7 +224,7 @@ def sent_at(message: Delivered) -> float | None:
         headers = decode_properties(message.properties).headers
     except MalformedTable:
         return None
-    return None if headers is None else _float(headers.get(_SENT))
+    return None if headers is None else _float(headers.get(SENT))
 
 
 def _addressed(message: Delivered, queue: str, table: Table) -> tuple[Kind, str]:
@@ -212,14 +237,16 @@ def _addressed(message: Delivered, queue: str, table: Table) -> tuple[Kind, str]
 
 
 def _headers_in(table: Table, properties: Properties) -> Headers:
-    texts = _names(table.get(_TIMES))
+    times, octets = _names(table.get(_TIMES)), _names(table.get(_BYTES))
     headers: dict[str, HeaderValue] = {}
     for name, value in table.items():
         if value is None or _is_of_the_way(name):
             continue
         said = name.removeprefix(_OF_THE_USER)
-        if name in texts and isinstance(value, str):
+        if isinstance(value, str) and name in times:
             headers[said] = _time(value)
+        elif isinstance(value, str) and name in octets:
+            headers[said] = value.encode()
         else:
             headers[said] = value if isinstance(value, _PLAIN) else _as_text(value)
     encoding = properties.content_encoding
@@ -228,12 +255,14 @@ def _headers_in(table: Table, properties: Properties) -> Headers:
     return headers
 
 
-def _names(text: object) -> Collection[object]:
+def _names(text: object) -> frozenset[str]:
+    """Return the names that a text lists, whoever wrote it."""
     try:
         names: object = json.loads(text) if isinstance(text, str) else ()
-    except ValueError:
-        return ()
-    return cast("list[object]", names) if isinstance(names, list) else ()
+    except (ValueError, RecursionError):
+        return frozenset()
+    listed = cast("list[object]", names) if isinstance(names, list) else ()
+    return frozenset(name for name in listed if isinstance(name, str))
 
 
 def _time(text: str) -> datetime | str:
@@ -287,8 +316,8 @@ def _moment(value: object) -> float | None:
     """Return seconds since 1970; some programs say milliseconds."""
     if not isinstance(value, (int, float)):
         return None
-    seconds = value / 1000 if value > _LAST_MOMENT else float(value)
-    return seconds if 0 <= seconds <= _LAST_MOMENT else None
+    seconds = value / 1000 if value > LAST_MOMENT else float(value)
+    return seconds if 0 <= seconds <= LAST_MOMENT else None
 
 
 def _count(table: Table, name: str) -> int:

@@ -57,6 +57,7 @@ class RabbitQueue(Option):
     #: What a full queue does. None: reject-publish, which refuses the send; drop-head loses the oldest message.
     overflow: _Overflow | None = None
     #: What its routes bring is kept for at least so long in a stream, `<queue>.history`, and can be read again.
+    #: It cannot be changed later, and is not for a queue with bounds.
     history: timedelta | None = None
     #: More arguments of its declaration, as RabbitMQ names them: {"x-quorum-initial-group-size": 5}.
     arguments: Mapping[str, object] = field(default_factory=lambda: _NONE, hash=False)
@@ -75,6 +76,9 @@ class RabbitQueue(Option):
         object.__setattr__(self, "arguments", _checked_arguments(self.arguments, what, _QUEUE_ARGUMENTS))
         if self.overflow is not None and not self._bounded:
             msg = f"{what}(overflow=) says what a full queue does: set max_length= or max_bytes= too"
+            raise ConfigurationError(msg)
+        if self.history is not None and self._bounded:
+            msg = f"{what}(history=) has a queue filled again, which a full one refuses or loses: leave out its bounds"
             raise ConfigurationError(msg)
         if not self.declare:
             _refuse_changes(self, ("max_length", "max_bytes", "overflow", "history", "arguments"))

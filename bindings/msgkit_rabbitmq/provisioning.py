@@ -12,7 +12,15 @@ from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import Version
 from msgkit_rabbitmq.delays import DUE_EXCHANGE, READY, SINK, due_binding
 from msgkit_rabbitmq.desk import Desk, desk, difference
-from msgkit_rabbitmq.layout import ExchangeForm, QueueForm, RouteForm, exchange_forms, foreign, queue_forms
+from msgkit_rabbitmq.layout import (
+    ExchangeForm,
+    QueueForm,
+    RouteForm,
+    check_histories,
+    exchange_forms,
+    foreign,
+    queue_forms,
+)
 from msgkit_rabbitmq.management import Management
 from msgkit_rabbitmq.mapping import address
 from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection
@@ -46,13 +54,14 @@ class Provisioner:
         self._anonymous: set[str] = set()
         #: Those that were not there when they were declared again, and of which nobody was told yet.
         self._gone: set[str] = set()
-        #: Was a quorum queue made that the broker may not have written down?
+        #: Was a quorum queue or a stream made that the broker may not have written down?
         self._is_unwritten = False
         #: Is it for us to make what delays need?
         self._makes = True
 
     async def provision(self, connection: Connection, topology: Topology, mode: ProvisionMode) -> Plan:
         """Do as `Binding.provision` does; what is refused changes nothing."""
+        check_histories(topology)
         anonymous = Topology({}, {name: spec for name, spec in topology.queues.items() if spec.anonymous})
         wanted = anonymous if mode is ProvisionMode.ASSUME else topology
         async with desk(connection) as asked:
@@ -81,7 +90,7 @@ class Provisioner:
                 try:
                     if not await asked.has(queue) and queue.owned:
                         self._gone.add(queue.name)
-                        self._is_unwritten |= queue.is_quorum
+                        self._is_unwritten |= queue.is_replicated
                     await asked.declare(queue)
                     for route in self._routes[queue.name]:
                         await asked.bind(route)
@@ -179,7 +188,7 @@ class Provisioner:
         for spec in topology.queues.values():
             # Its history first: it holds all that the queue does.
             for form, routes in reversed(tuple(queue_forms(spec, self._version))):
-                self._is_unwritten |= form.is_quorum and (_QUEUE, form.name) in new
+                self._is_unwritten |= form.is_replicated and (_QUEUE, form.name) in new
                 await asked.declare(form)
                 for route in routes:
                     await asked.bind(route)

@@ -14,6 +14,7 @@ from msgkit_rabbitmq.layout import (
     ExchangeForm,
     QueueForm,
     RouteForm,
+    check_histories,
     exchange_forms,
     foreign,
     queue_form,
@@ -26,6 +27,7 @@ from msgkit_rabbitmq.wire import Table, decode_properties
 
 OLD, UNLIMITED, NEW = (3, 10), (4, 0), (4, 3)
 QUORUM, CLASSIC = RabbitQueue(kind="quorum"), RabbitQueue(kind="classic")
+WEEK = RabbitQueue(history=timedelta(days=7))
 ENDLESS = {"x-delivery-limit": -1}
 
 
@@ -134,6 +136,20 @@ def test_a_history_is_a_stream_that_the_same_routes_fill() -> None:
     assert history[0] == QueueForm("jobs.history", {"x-queue-type": "stream", "x-max-age": "91s"})
     assert history[1] == tuple(route._replace(queue="jobs.history") for route in itself[1])
     assert len(itself[1]) == len(routes)
+    assert (itself[0].is_history, history[0].is_history) == (False, True)
+
+
+@pytest.mark.parametrize(("option", "together"), [(QUORUM, True), (WEEK, True), (CLASSIC, False)])
+def test_quorum_queues_and_streams_are_kept_by_nodes_together(option: RabbitQueue, *, together: bool) -> None:
+    *_, (form, _) = queue_forms(QueueSpec(name="jobs", routes=(RouteSpec(exchange="x"),), options=(option,)), NEW)
+    assert form.is_replicated is together
+
+
+def test_a_queue_that_is_called_as_the_history_of_another_is_refused() -> None:
+    jobs = QueueSpec(name="jobs", routes=(RouteSpec(exchange="x"),), options=(WEEK,))
+    check_histories(Topology({}, {"jobs": jobs, "jobs.dlq": QueueSpec(name="jobs.dlq")}))
+    with pytest.raises(ConfigurationError, match=r"queue 'jobs': .* a stream 'jobs.history', and there is a queue of"):
+        check_histories(Topology({}, {"jobs.history": QueueSpec(name="jobs.history"), "jobs": jobs}))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from msgkit.envelope import Envelope, Kind
-from msgkit_rabbitmq.mapping import DUE, LEVEL, ORIGIN, address, encoded, header_name, sent_at, understood
+from msgkit_rabbitmq.mapping import DUE, END, LEVEL, ORIGIN, address, encoded, header_name, sent_at, understood
 from msgkit_rabbitmq.wire import Delivered, MalformedTable, Properties, decode_properties, encode_properties
 
 ORDER = Envelope(
@@ -187,11 +187,13 @@ USED = [
     "msgkit-expires",
     "msgkit-sent",
     "msgkit-times",
+    "msgkit-bytes",
     "msgkit-user-",
     "msgkit-user-CC",
     "msgkit-long-message_id",
     f"{LEVEL}3",
     DUE,
+    END,
     ORIGIN,
 ]
 
@@ -300,6 +302,10 @@ def test_an_encoding_that_has_to_be_undone_is_a_header() -> None:
         {"msgkit-times": "x"},
         {"msgkit-times": "7"},
         {"msgkit-times": ["at"]},
+        {"msgkit-times": "[" * 5000},
+        {"msgkit-bytes": "[" * 5000},
+        {"msgkit-bytes": '{"at": 1}'},
+        {END: "far"},
         {ORIGIN: 3},
         {DUE: None},
         {"x-delivery-count": "many"},
@@ -316,6 +322,15 @@ def test_what_others_write_under_our_names_is_no_reason_to_fail(theirs: Mapping[
 def test_what_is_called_a_time_and_is_none_stays_text(text: str) -> None:
     theirs = {"at": text, "msgkit-times": '["at", ["x"], {"y": 1}, null]'}
     assert understood(foreign(headers=theirs), "jobs").envelope.headers == {"at": text}
+
+
+@pytest.mark.parametrize("text", ["abc", "", "größe"])
+def test_bytes_that_the_broker_gives_back_as_text_are_bytes(text: str) -> None:
+    octets = text.encode()
+    written = headers(JOB._replace(headers={"CC": octets, "octets": octets, "text": text}))
+    came = {name: value.decode() if isinstance(value, bytes) else value for name, value in written.items()}
+    found = understood(foreign(headers=came), "jobs").envelope.headers
+    assert found == {"CC": octets, "octets": octets, "text": text}
 
 
 def test_how_often_a_message_was_given_back_is_told_beside_the_envelope() -> None:

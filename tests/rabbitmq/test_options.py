@@ -64,6 +64,8 @@ def test_what_is_said_becomes_arguments_and_a_full_queue_refuses_unless_told_to_
         ({"history": timedelta(0)}, r"history=\) must be a timedelta"),
         ({"history": timedelta.max}, r"history=\) must be a timedelta"),
         ({"history": timedelta(1), "declare": False}, "history= would do nothing"),
+        ({"history": timedelta(1), "max_length": 5}, r"history=\) has a queue filled again, .*: leave out its bounds"),
+        ({"history": timedelta(1), "max_bytes": 5, "overflow": "drop-head"}, "leave out its bounds"),
         ({"declare": False, "max_length": 5, "arguments": {"a": 1}}, "max_length= and arguments= would do nothing"),
         ({"arguments": ["x"]}, "takes a mapping"),
         ({"arguments": {"": 1}}, "1 to 128 printable characters"),

@@ -1,8 +1,10 @@
 """The page on RabbitMQ: it says what the binding does, and what it shows runs on a real one."""
 
+import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -14,15 +16,17 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 from msgkit import Application, Backoff, Exchange, MessageTemplate, Settings, listener
 from msgkit.envelope import new_id
+from msgkit.spi import QueueSpec, Replayable, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
-from msgkit_rabbitmq import mapping
+from msgkit_rabbitmq import RabbitQueue, mapping
 from msgkit_rabbitmq.delays import infrastructure
 from tests.rabbitmq.plain import Plain
-from tests.rabbitmq.trouble import until
+from tests.rabbitmq.trouble import Bench, until
 from tools.rabbitmq_reference import PAGE, meanings, up_to_date
 
 Mode = Literal["create", "verify", "assume"]
 TEXT = PAGE.read_text("utf-8")
+KEPT = RabbitQueue(history=timedelta(hours=1))
 PASSWORD = "opens-a-test"  # noqa: S105 -- and nothing else
 
 ON_RABBITMQ = [
@@ -139,7 +143,7 @@ def permissions(mode: Mode) -> list[str]:
 async def work_through(url: str, mode: Mode) -> None:
     """Do all that the page grants."""
     orders = Exchange("orders", str)
-    billing = orders.queue("billing")
+    billing = orders.queue("billing", options=[KEPT])
 
     @listener(billing, retry=Backoff(attempts=2, first=0.1, jitter=0))
     async def bill(order: str) -> str:
@@ -158,3 +162,13 @@ async def work_through(url: str, mode: Mode) -> None:
             return (counted["handled"], counted["dead"]) == (2, 1)
 
         await until(is_done)
+    await read_again(url)
+
+
+async def read_again(url: str) -> None:
+    """Read what was sent to the exchange once more, and leave none of it there."""
+    queue = QueueSpec(name="billing", routes=(RouteSpec(exchange="orders"),), options=(KEPT,))
+    async with Bench.open(url) as bench, asyncio.timeout(20):
+        assert isinstance(bench.binding, Replayable)
+        count = await bench.binding.seek(queue, "earliest")
+        assert await bench.binding.seek(queue, "latest") == count > 1

@@ -2,8 +2,7 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from time import monotonic
 
 import pytest
@@ -15,7 +14,7 @@ from msgkit.spi import Down, ExchangeSpec, QueueSpec, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.testing.proxy import Direction
 from msgkit_rabbitmq import RabbitQueue
-from tests.rabbitmq.trouble import Bench, message, plain, settings, until
+from tests.rabbitmq.trouble import Bench, alarm, message, plain, settings, until
 
 pytestmark = pytest.mark.broker
 
@@ -132,16 +131,6 @@ async def test_behind_an_exchange_a_full_queue_makes_it_unknown_since_others_may
             await bench.send("both", name, kind=Kind.EXCHANGE)
         taker = await bench.consume(wide)
         assert (await taker.take()).envelope.body == b"both"
-
-
-@asynccontextmanager
-async def alarm(broker: RabbitMQ) -> AsyncGenerator[None]:
-    """Have the broker take no messages, for the length of a block."""
-    await broker.ctl("set_vm_memory_high_watermark", "0")
-    try:
-        yield
-    finally:
-        await broker.ctl("set_vm_memory_high_watermark", "0.6")
 
 
 async def test_sends_wait_while_the_broker_has_no_memory_and_go_on_when_it_has(

@@ -39,6 +39,7 @@ __all__ = [
     "MOST_BYTES",
     "Bench",
     "Taker",
+    "alarm",
     "at",
     "bindings",
     "free_port",
@@ -83,6 +84,16 @@ async def plain(broker: RabbitMQ) -> AsyncGenerator[AbstractChannel]:
     """Open a channel of another client's, past the proxy."""
     async with await aio_pika.connect(f"amqp://guest:guest@{broker.direct[0]}/") as connection:
         yield await connection.channel()
+
+
+@asynccontextmanager
+async def alarm(broker: RabbitMQ) -> AsyncGenerator[None]:
+    """Have the broker take no messages, for the length of a block."""
+    await broker.ctl("set_vm_memory_high_watermark", "0")
+    try:
+        yield
+    finally:
+        await broker.ctl("set_vm_memory_high_watermark", "0.6")
 
 
 async def queues(broker: RabbitMQ, *columns: str, vhost: str = "/") -> list[dict[str, Any]]:
