@@ -1,9 +1,10 @@
 """The binding of Kafka."""
 
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import Closed
@@ -23,9 +24,12 @@ from msgkit.spi import (
 )
 from msgkit_kafka.address import KafkaSettings
 from msgkit_kafka.capabilities import CAPABILITIES
+from msgkit_kafka.lending import lend
 from msgkit_kafka.session import Session
 
 __all__ = ["KafkaBinding"]
+
+T = TypeVar("T")
 
 
 class KafkaBinding(Binding):
@@ -68,6 +72,12 @@ class KafkaBinding(Binding):
 
     async def depth(self, queue: QueueSpec, /) -> Depth:
         return await self._session.depth(queue)
+
+    def browse(self, queue: QueueSpec, limit: int | None, /) -> AsyncIterator[Envelope]:
+        return self._session.browse(queue, limit)
+
+    def native(self, kind: type[T], /) -> AbstractAsyncContextManager[T]:
+        return lend(kind, self._settings, self.options.client)
 
     async def purge(self, queue: QueueSpec, /) -> int:
         return await self._session.purge(queue)

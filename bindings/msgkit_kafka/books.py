@@ -9,6 +9,7 @@ from typing import Literal
 from msgkit.errors import BrokerUnavailable, ConfigurationError, TopologyMismatch
 from msgkit.spi import Depth, QueueSpec
 from msgkit.values import epoch
+from msgkit_kafka.browsing import Stretch
 from msgkit_kafka.filtering import filters_of, fingerprint_of
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, topics_of
@@ -51,16 +52,8 @@ class Books:
 
     async def depth(self, queue: QueueSpec) -> Depth:
         """Return how far a group is behind."""
-        partitions = await self.partitions(queue)
-        standings = await self._groups.standings(group_of(queue), partitions)
-        ends = await self._groups.ends(partitions, LATEST)
-        begins = await self._groups.ends(partitions, EARLIEST)
-        ready = 0
-        for each in partitions:
-            offset, said = standings[each]
-            at = max(begins[each], offset if offset is not None else begins[each])
-            done = sum(len(run) for run in said.done)
-            ready += max(0, ends[each] - at - done)
+        stretches = (await self.waiting(queue)).values()
+        ready = sum(max(0, end - begin - progress.done_above) for begin, end, progress in stretches)
         return Depth(ready=ready, unsettled=None, delayed=None, told_together=True)
 
     async def refuse_drift(self, queue: QueueSpec) -> None:
@@ -80,6 +73,19 @@ class Books:
                     f"{self._session:g} s"
                 )
                 raise ConfigurationError(msg)
+
+    async def waiting(self, queue: QueueSpec) -> Mapping[Partition, Stretch]:
+        """Return what a group has not done yet of what it reads."""
+        partitions = await self.partitions(queue)
+        standings = await self._groups.standings(group_of(queue), partitions)
+        ends = await self._groups.ends(partitions, LATEST)
+        begins = await self._groups.ends(partitions, EARLIEST)
+        found: dict[Partition, Stretch] = {}
+        for each in partitions:
+            offset, said = standings[each]
+            progress = Progress(begins[each]) if offset is None else Progress(offset, said.done)
+            found[each] = max(begins[each], progress.watermark), ends[each], progress
+        return found
 
     # -- going on elsewhere
 

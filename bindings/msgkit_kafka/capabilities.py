@@ -32,7 +32,7 @@ _POWERS: Mapping[Power, Support] = {
     Power.PREPARE: Refused("it has no half messages"),
     Power.START: NATIVE,
     Power.REPLAY: NATIVE,
-    Power.BROWSE: Refused("this binding does not offer it", "use receiver()"),
+    Power.BROWSE: Emulated("reading beside the group", "the transport of all that waits, and of what is not for it"),
     Power.INSPECT: Emulated("the distance between what is committed and the end", "questions to each broker"),
     Power.PRUNE: Refused("routes are filters in the consumers: none is left behind"),
 }

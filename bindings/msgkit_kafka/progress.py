@@ -102,6 +102,11 @@ class Progress:
         return self._end
 
     @property
+    def done_above(self) -> int:
+        """How many are done above the watermark."""
+        return sum(len(each) for each in self._done_above())
+
+    @property
     def outstanding(self) -> int:
         """How many are handed out and not done."""
         return len(self._open)

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import sys
 from asyncio import Task
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -26,6 +28,7 @@ from msgkit.spi import (
 from msgkit.spi.pauses import pause
 from msgkit_kafka.address import KafkaSettings
 from msgkit_kafka.books import Books
+from msgkit_kafka.browsing import browse
 from msgkit_kafka.consumer import KafkaConsumer
 from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.filtering import Filter, filters_of
@@ -212,6 +215,18 @@ class Session:
 
     async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime) -> int:
         return await self._asked(lambda: self._books.seek(queue, to))
+
+    async def browse(self, queue: QueueSpec, limit: int | None) -> AsyncGenerator[Envelope]:
+        """Yield what waits and what is in hand, oldest first."""
+        stretches = await self._asked(lambda: self._books.waiting(queue))
+        left = sys.maxsize if limit is None else limit
+        async with aclosing(browse(self.fetcher, stretches, self._sources(queue))) as found:
+            try:
+                while left and (envelope := await anext(found, None)) is not None:
+                    left -= 1
+                    yield envelope
+            except WireError as error:
+                raise BrokerUnavailable(f"queue {queue.name!r} cannot be looked at: {error}") from error
 
     # -- delays
 
