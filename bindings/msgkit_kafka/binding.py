@@ -21,6 +21,7 @@ from msgkit.spi import (
     Sink,
     Subscription,
     Topology,
+    Transaction,
 )
 from msgkit_kafka.address import KafkaSettings
 from msgkit_kafka.capabilities import CAPABILITIES
@@ -69,6 +70,9 @@ class KafkaBinding(Binding):
 
     async def listen_for_replies(self, on_reply: Callable[[Envelope], None], /) -> str:
         return await self._session.listen_for_replies(on_reply)
+
+    async def begin(self) -> Transaction:
+        return self._session.transactions.begin()
 
     async def depth(self, queue: QueueSpec, /) -> Depth:
         return await self._session.depth(queue)

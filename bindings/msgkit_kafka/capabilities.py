@@ -28,7 +28,7 @@ _POWERS: Mapping[Power, Support] = {
     Power.HEADERS_EXCHANGE: Emulated("filters in the consumers", "the transport of what is not for them"),
     Power.ANONYMOUS: NATIVE,
     Power.REQUEST: Emulated("one topic for all answers", "the transport of answers to others"),
-    Power.TRANSACTION: Refused("this binding does not offer it", "use send_many() or pipeline()"),
+    Power.TRANSACTION: NATIVE,
     Power.PREPARE: Refused("it has no half messages"),
     Power.START: NATIVE,
     Power.REPLAY: NATIVE,

@@ -11,7 +11,7 @@ from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCo
 from msgkit_kafka.byhand import ByHand, NoCommits
 from msgkit_kafka.committing import Commits
 from msgkit_kafka.copies import Copies, taken_back
-from msgkit_kafka.fetching import Wish
+from msgkit_kafka.feeding import Feed
 from msgkit_kafka.filtering import Filter
 from msgkit_kafka.home import Home
 from msgkit_kafka.layout import own_topic
@@ -21,16 +21,13 @@ from msgkit_kafka.offsets import Point, Standing
 from msgkit_kafka.orders import Order
 from msgkit_kafka.part import Handle, Part
 from msgkit_kafka.progress import Committed, Progress
-from msgkit_kafka.wire.errors import BrokerError, Code, WireError
-from msgkit_kafka.wire.logs import FetchedPartition
-from msgkit_kafka.wire.records import Decoded, Record
+from msgkit_kafka.wire.errors import WireError
+from msgkit_kafka.wire.records import Record
 from msgkit_kafka.wire.subscriptions import Partition
 
 __all__ = ["KafkaConsumer"]
 
 _log = logging.getLogger("msgkit.kafka")
-#: Bytes of one partition that may wait here before more of it is fetched, and of all.
-_ENOUGH_OF_ONE, _ENOUGH = 256 * 1024, 32 * 1024 * 1024
 #: Seconds for running handlers of a partition that another member is to have. It waits for them.
 _HANDOVER = 300.0
 #: Seconds for copies to be confirmed when a consumer is closed, and then for what is done to be committed.
@@ -57,7 +54,7 @@ class KafkaConsumer:
         self._parts: dict[Partition, Part] = {}
         self._credit = 0
         self._bytes = 0
-        self._buffered = 0
+        self._feed = Feed(home.fetcher, on_came=self._look, on_failed=self._unreadable)
         self._handing_over = False
         self._drained = self._closing = False
         self._own = own_topic(self._queue)
@@ -104,16 +101,13 @@ class KafkaConsumer:
         self._look()
 
     def settle(self, delivery: RawDelivery, how: RawSettlement, /) -> "Future[None] | None":
-        handle = delivery.handle
-        if not isinstance(handle, Handle):
-            raise TypeError(f"{delivery!r} is not a delivery of this broker")
-        part = handle.part
-        if self._parts.get(part.partition) is not part or not part.is_open(handle.record.offset):
+        if (handle := self.handle_of(delivery)) is None:
             return self._failed(taken_back(delivery))
         match how:
             case Accept():
                 self._end(handle)
             case Release():
+                part = handle.part
                 self._bytes -= handle.size
                 part.in_hand -= handle.size
                 part.give_back(handle.record)
@@ -127,6 +121,26 @@ class KafkaConsumer:
             case Dead():
                 return self._copies.send(delivery, handle, how.copy, _NOTHING)
         return None
+
+    def handle_of(self, delivery: RawDelivery) -> Handle | None:
+        """Return what is known of a delivery; None when it is another's by now, or done."""
+        handle = delivery.handle
+        if not isinstance(handle, Handle):
+            raise TypeError(f"{delivery!r} is not a delivery of this broker")
+        part = handle.part
+        is_ours = self._parts.get(part.partition) is part and part.is_open(handle.record.offset)
+        return handle if is_ours else None
+
+    def ended_elsewhere(self, deliveries: Sequence[RawDelivery]) -> None:
+        """Hear that a transaction has settled these."""
+        for delivery in deliveries:
+            if (handle := self.handle_of(delivery)) is not None:
+                self._end(handle)
+
+    @property
+    def membership(self) -> Membership | None:
+        """The place in the group; None where there is none."""
+        return self._membership if isinstance(self._membership, Membership) else None
 
     def _end(self, handle: Handle) -> None:
         part = handle.part
@@ -162,12 +176,12 @@ class KafkaConsumer:
     async def drain(self) -> None:
         self._drained = True
         for part in self._parts.values():
-            self._stop_reading(part)
+            self._feed.stop(part)
 
     async def close(self) -> None:
         self._drained = self._closing = True
         for part in self._parts.values():
-            self._stop_reading(part)
+            self._feed.stop(part)
         await self._copies.finish(_PATIENCE)
         await self._commits.finish(tuple(self._parts), _PATIENCE)
         await self._commits.close()
@@ -208,7 +222,7 @@ class KafkaConsumer:
         if part is None:
             return
         part.is_closing = True
-        self._stop_reading(part)
+        self._feed.stop(part)
         await self._sink.revoke(part, _HANDOVER)
         await self._commits.finish([partition], _PATIENCE)
         self._parts.pop(partition, None)
@@ -217,7 +231,7 @@ class KafkaConsumer:
         lost = [part for each in partitions if (part := self._parts.pop(each, None)) is not None]
         self._commits.forget(partitions)
         for part in lost:
-            self._stop_reading(part)
+            self._feed.stop(part)
             self._bytes -= part.in_hand
             if part.progress.outstanding:
                 self._sink.lost(part)
@@ -231,11 +245,10 @@ class KafkaConsumer:
     async def _move(self, part: Part, offset: int, order: str) -> None:
         """Go on elsewhere: what is in hand ends as it will, and comes again where it is read again."""
         if offset >= part.progress.end:
-            self._stop_reading(part)
-            self._buffered -= part.skip_to(offset)
+            self._feed.skip(part, offset)
         else:
             part.is_closing = True
-            self._stop_reading(part)
+            self._feed.stop(part)
             await self._sink.revoke(part, _HANDOVER)
             if self._parts.get(part.partition) is not part:
                 return
@@ -253,32 +266,9 @@ class KafkaConsumer:
 
     # -- fetching
 
-    def _stop_reading(self, part: Part) -> None:
-        if part.wish is not None:
-            self._home.fetcher.cancel(part.wish)
-            part.wish = None
-        self._buffered -= part.forget_waiting()
-
-    def _read_on(self, part: Part) -> None:
-        if part.wish is None and part.buffered < _ENOUGH_OF_ONE and self._buffered < _ENOUGH:
-
-            def came(found: Decoded, _: FetchedPartition) -> None:
-                part.wish = None
-                self._buffered += part.came(found.records, found.next_offset)
-                self._look()
-
-            def failed(error: WireError) -> None:
-                part.wish = None
-                self._unreadable(part, error)
-
-            part.wish = Wish(part.partition, part.position, came, failed)
-            self._home.fetcher.fetch(part.wish)
-
     def _unreadable(self, part: Part, error: WireError) -> None:
         """Stop here rather than lose what cannot be read."""
-        text = f"{part.partition.topic}/{part.partition.number} cannot be read at offset {part.position}: {error}"
-        if isinstance(error, BrokerError) and error.code is Code.OFFSET_OUT_OF_RANGE:
-            text += "; its records were deleted before they were handled, or the topic was made anew: seek the queue"
+        text = part.unreadable(error)
         _log.error("%s", text)
         part.is_broken = True
         self._home.alarm(self._queue.name, text)
@@ -307,7 +297,7 @@ class KafkaConsumer:
             if part.is_watched and not part.is_marking and self._may_take:
                 part.is_marking = True
                 self._home.spawn(self._hand_out_alone(part))
-            self._read_on(part)
+            self._feed.read_on(part)
 
     @property
     def _may_take(self) -> bool:
@@ -332,7 +322,7 @@ class KafkaConsumer:
             crashes = part.crashes_at(record.offset)
             batch.append(RawDelivery(envelope, envelope.attempt, crashes, lane, part, handle))
             break
-        self._buffered -= waiting - part.buffered
+        self._feed.buffered -= waiting - part.buffered
         return record is not None
 
     async def _hand_out_alone(self, part: Part) -> None:

@@ -9,6 +9,7 @@ import logging
 from asyncio import Future, Task
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from msgkit.spi.pauses import pause
 from msgkit_kafka.wire.cluster import Cluster
@@ -116,15 +117,18 @@ class Fetcher:
         return None
 
     def _ask_for(self, connection: Connection, wishes: Sequence[Wish]) -> None:
-        asked: dict[Partition, Wish] = {}
+        asked: dict[Partition, list[Wish]] = {}
         topics: dict[str, list[FetchPartition]] = {}
         for wish in wishes:
-            # Of a partition that several read, one is asked for at a time.
-            if wish.partition not in asked:
-                asked[wish.partition] = wish
-                wish.is_asked = True
+            others = asked.setdefault(wish.partition, [])
+            if not others:
                 part = FetchPartition(wish.partition.number, _ANY_EPOCH, wish.position, -1, wish.most_bytes)
                 topics.setdefault(wish.partition.topic, []).append(part)
+            elif wish.position != others[0].position:
+                # Of a partition that several read, one place is asked for at a time.
+                continue
+            others.append(wish)
+            wish.is_asked = True
         question = Fetch(
             replica=-1,
             most_wait=_WAIT,
@@ -140,41 +144,50 @@ class Fetcher:
         self._busy.add(connection)
         answer = connection.ask(FETCH, question, patience=_WAIT / 1000)
         answer.add_done_callback(lambda done: self._answered(connection, asked, done))
-        if len(asked) < len(wishes):
+        if sum(map(len, asked.values())) < len(wishes):
             self._schedule()
 
     # -- what the broker answers
 
-    def _answered(self, connection: Connection, asked: dict[Partition, Wish], answer: "Future[Fetched]") -> None:
+    def _answered(self, connection: Connection, asked: dict[Partition, list[Wish]], answer: "Future[Fetched]") -> None:
         self._busy.discard(connection)
-        for wish in asked.values():
+        for wish in chain(*asked.values()):
             wish.is_asked = False
+            if wish in self._wishes:
+                # Behind those that have not been asked for yet, of whom there may be more than connections.
+                del self._wishes[wish]
+                self._wishes[wish] = None
         if answer.exception() is not None:
             self._mend()
             return
         for topic in answer.result().topics:
             for each in topic.partitions:
-                granted = asked.get(Partition(topic.name, each.number))
-                if granted is not None and granted in self._wishes:
-                    self._came(granted, each)
+                wishes = [wish for wish in asked.get(Partition(topic.name, each.number), ()) if wish in self._wishes]
+                if wishes:
+                    self._came(wishes, each)
         self._schedule()
 
-    def _came(self, wish: Wish, came: FetchedPartition) -> None:
+    def _came(self, wishes: Sequence[Wish], came: FetchedPartition) -> None:
         code = Code(came.error)
         if code is not Code.NONE:
-            self._wrong(wish, BrokerError(code))
+            for wish in wishes:
+                self._wrong(wish, BrokerError(code))
             return
         if not came.records:
             return
+        position = wishes[0].position
         try:
-            found = decode(came.records, position=wish.position, aborted=came.aborted, committed_only=True)
+            found = decode(came.records, position=position, aborted=came.aborted, committed_only=True)
         except Garbled as error:
-            self._failed(wish, error)
+            for wish in wishes:
+                self._failed(wish, error)
             return
-        if found.next_offset > wish.position:
-            wish.missed = 0
-            del self._wishes[wish]
-            wish.on_records(found, came)
+        if found.next_offset > position:
+            for wish in wishes:
+                # Whoever hears of it may take back what another one wants.
+                if self._wishes.pop(wish, wish) is None:
+                    wish.missed = 0
+                    wish.on_records(found, came)
 
     def _wrong(self, wish: Wish, error: BrokerError) -> None:
         is_absent = error.code in _NOT_THERE
@@ -189,8 +202,8 @@ class Fetcher:
             self._failed(wish, error)
 
     def _failed(self, wish: Wish, error: WireError) -> None:
-        del self._wishes[wish]
-        wish.on_failed(error)
+        if self._wishes.pop(wish, wish) is None:
+            wish.on_failed(error)
 
     # -- trouble
 

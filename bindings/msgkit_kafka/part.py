@@ -1,7 +1,7 @@
 """One partition that a consumer reads: what came of it, what is handed out, and how far it is done."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 from msgkit_kafka.fetching import Wish
@@ -9,6 +9,7 @@ from msgkit_kafka.filtering import Filter
 from msgkit_kafka.mapping import Source
 from msgkit_kafka.offsets import Point
 from msgkit_kafka.progress import Progress
+from msgkit_kafka.wire.errors import BrokerError, Code, WireError
 from msgkit_kafka.wire.records import Record
 from msgkit_kafka.wire.subscriptions import Partition
 
@@ -158,6 +159,13 @@ class Part:
         if not self._ready:
             self._read_up()
 
+    def unreadable(self, error: WireError) -> str:
+        """Say for people why it cannot be read on."""
+        text = f"{self.topic}/{self.partition.number} cannot be read at offset {self.position}: {error}"
+        if isinstance(error, BrokerError) and error.code is Code.OFFSET_OUT_OF_RANGE:
+            text += "; its records were deleted before they were handled, or the topic was made anew: seek the queue"
+        return text
+
     # -- who kills its processes
 
     @property
@@ -183,7 +191,17 @@ class Part:
         """Return what to commit; `clean` is when nobody can die of it here any more."""
         if self._crashes and self.progress.watermark >= self._until:
             self._crashes, self._suspect = 0, None
+        return self._point(self.progress, clean=clean)
+
+    def point_if_done(self, offsets: Iterable[int]) -> Point:
+        """Return what to commit if some more were done."""
+        progress = self.progress.clone()
+        for offset in offsets:
+            progress.done(offset)
+        return self._point(progress, clean=False)
+
+    def _point(self, progress: Progress, *, clean: bool) -> Point:
         dirty = 0 if clean else self._crashes + 1
         at, times = self._suspect if self._suspect is not None and not clean else (None, 0)
-        metadata = self.progress.metadata(dirty=dirty, suspect=at, suspect_count=times, order=self.order)
-        return Point(self.progress.watermark, metadata)
+        metadata = progress.metadata(dirty=dirty, suspect=at, suspect_count=times, order=self.order)
+        return Point(progress.watermark, metadata)

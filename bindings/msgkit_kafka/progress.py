@@ -61,6 +61,13 @@ class Progress:
         self._starts = [each.start for each in self._inherited]
         self._join()
 
+    def clone(self) -> "Progress":
+        """Return another that is as far, to see what it would be like to go on."""
+        other = Progress(self._end, fingerprint=self._fingerprint, most=self._most)
+        other._open, other._order = set(self._open), self._order.copy()
+        other._inherited, other._starts = list(self._inherited), list(self._starts)
+        return other
+
     def handed(self, offset: int) -> None:
         """Take it that an offset is handed out, and that all below it was, or never will be."""
         # What is handed out once more changes nothing.

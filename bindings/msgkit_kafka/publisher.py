@@ -17,13 +17,21 @@ from msgkit_kafka.options import MAX_RECORD
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.replies import place_of
 from msgkit_kafka.wire.errors import WireError
-from msgkit_kafka.wire.records import Record
+from msgkit_kafka.wire.records import NewRecord, Record
 
-__all__ = ["Publisher"]
+__all__ = ["Placed", "Publisher"]
 
 #: So many messages that are not confirmed do not pile up yet.
 _ENOUGH = 4096
 _NOTHING: Mapping[str, str] = {}
+
+
+class Placed(NamedTuple):
+    """A record, and where it goes: to the partition of its key, if none is said."""
+
+    topic: str
+    record: NewRecord
+    partition: int | None
 
 
 class _Send(NamedTuple):
@@ -75,7 +83,25 @@ class Publisher:
         return send.future
 
     def _put(self, send: _Send) -> None:
-        envelope, future, origin, also = send
+        if not self._has_delays and self._delay(send.envelope) > 0:
+            self._await_delays(send)
+            return
+        topic, record, partition = self._placed(send.envelope, send.origin, send.also)
+        stored = self._producer.write(topic, record, partition)
+        self._stored[send.future] = stored
+        stored.add_done_callback(partial(self._came_of_it, send.envelope, send.future))
+
+    async def place(self, envelope: Envelope) -> Placed:
+        """Return a record, for whoever writes it himself.
+
+        :raises SendRefused: when it cannot be written
+        """
+        if not self._has_delays and self._delay(envelope) > 0:
+            await self._make_delays()
+            self._has_delays = True
+        return self._placed(envelope, None, _NOTHING)
+
+    def _placed(self, envelope: Envelope, origin: Record | None, also: Mapping[str, str]) -> Placed:
         if self._closed:
             raise Closed("the connection to Kafka is closed")
         delay = self._delay(envelope)
@@ -87,17 +113,12 @@ class Publisher:
             topic, partition = place_of(topic)
             also = {**also, ORIGIN: address(envelope.kind, envelope.destination)}
         if delay > 0:
-            if not self._has_delays:
-                self._await_delays(send)
-                return
             also = {**also, DUE: address(envelope.kind, topic), WAIT: repr(delay)}
             topic, partition = level_for(delay), 0
         record = encoded(envelope, self._clock.now(), origin=origin, also=also)
         if (bytes_ := size(record)) > MAX_RECORD:
             raise SendRefused(f"message {envelope.message_id} has {bytes_:,} bytes, and at most {MAX_RECORD:,} go")
-        stored = self._producer.write(topic, record, partition)
-        self._stored[future] = stored
-        stored.add_done_callback(partial(self._came_of_it, envelope, future))
+        return Placed(topic, record, partition)
 
     def _delay(self, envelope: Envelope) -> float:
         delay = envelope.delay or 0.0

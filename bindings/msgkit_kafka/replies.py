@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from functools import partial
+from secrets import token_hex
 
 from msgkit.envelope import Envelope, Kind
 from msgkit_kafka.fetching import Fetcher, Wish
@@ -43,7 +44,8 @@ class Replies:
         on_lost: Callable[[str], None],
     ) -> None:
         self.partition = Partition(_TOPIC, random.randrange(size))  # noqa: S311 -- it keeps no secret
-        self.address = f"{_TOPIC}/{self.partition.number}/{client}"
+        # Two that are called the same may read the same partition.
+        self.address = f"{_TOPIC}/{self.partition.number}/{client}-{token_hex(8)}"
         self._fetcher = fetcher
         self._on_reply = on_reply
         self._on_lost = on_lost

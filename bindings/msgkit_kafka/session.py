@@ -7,6 +7,7 @@ from asyncio import Task
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from secrets import token_hex
 from typing import Any, Literal, TypeVar
 
 from msgkit.envelope import Envelope, Kind
@@ -40,6 +41,7 @@ from msgkit_kafka.producing import Producer
 from msgkit_kafka.provisioning import Provisioner
 from msgkit_kafka.publisher import Publisher
 from msgkit_kafka.replies import REPLIES, Replies
+from msgkit_kafka.transactions import Transactions
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Connection, Door
 from msgkit_kafka.wire.errors import BrokerError, ConnectionLost, LoginRefused, WireError
@@ -74,6 +76,9 @@ class Session:
         self._books = Books(self.cluster, self.groups, session=settings.session_timeout)
         self.provisioner = Provisioner(self.cluster, self.groups)
         self.publisher = Publisher(options.name, options.clock, self._producer, self._topic_of, self._make_delays)
+        self.transactions = Transactions(
+            options.name, f"{options.client}-{token_hex(8)}", self.cluster, self.publisher.place
+        )
         self._own_topics: dict[str, str] = {}
         self._members: list[KafkaConsumer] = []
         self._tasks: set[Task[None]] = set()

@@ -13,7 +13,7 @@ from msgkit.spi import (
     Topology,
 )
 from msgkit.topology import ExchangeKind
-from tests.zoo.animal import Animal, caught_by
+from tests.zoo.animal import Animal, Line, caught_by
 
 __all__: list[str] = []
 
@@ -218,3 +218,17 @@ class NeedsASubject(Animal):
         if envelope.kind is Kind.EXCHANGE and envelope.subject is None:
             return self.confirm(envelope)
         return super().send(envelope)
+
+
+@caught_by("one_of_many_queues_in_a_process_may_come_later_than_the_others")
+class ForgetsTheLast(Animal):
+    """Reads for so many queues at once, and always for the same."""
+
+    def born(self) -> None:
+        self.fed: list[Line] = []
+
+    def credit(self, line: Line, n: int) -> None:
+        if line not in self.fed and len(self.fed) < 8:
+            self.fed.append(line)
+        if line in self.fed:
+            super().credit(line, n)

@@ -226,6 +226,24 @@ async def what_is_sent_to_a_queue_reaches_no_other(lab: Lab) -> None:
         await lab.quiet(*handlers)
 
 
+@check(2, 10)
+async def one_of_many_queues_in_a_process_may_come_later_than_the_others(lab: Lab) -> None:
+    """Who reads for all of them over a few connections must not forget the one that is behind."""
+    exchange = lab.exchange()
+    gate = lab.gate()
+    quick = [lab.handler(lab.queue(f"quick{n}", exchange.where())).does(accept) for n in range(11)]
+    late = lab.handler(lab.queue("late", exchange.where())).does(gate, max_in_flight=1)
+    large = [f"{n}" * 200_000 for n in range(6)]
+    async with lab.application(*quick, late):
+        for payload in large:
+            await lab.send(exchange, payload, subject="x", key="k")
+        for handler in quick:
+            await lab.accepts(handler, len(large))
+        await lab.quiet(*quick)
+        gate.open()
+        await lab.accepts(late, len(large))
+
+
 @check(2)
 async def an_exchange_and_a_queue_of_one_name_are_two_or_refused(lab: Lab) -> None:
     """Where both would be one thing of the broker's, saying so is better than mixing them."""

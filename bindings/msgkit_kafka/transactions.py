@@ -1,0 +1,129 @@
+"""Sends and settlements that are seen together or never.
+
+What is sent in a transaction is kept here until it is committed, so that one is open at the brokers for a moment only:
+behind an open one nobody reads on, not even what has nothing to do with it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from msgkit.envelope import Envelope, Kind, Receipt
+from msgkit.errors import Closed, Unroutable
+from msgkit.spi import Consumer, RawDelivery
+from msgkit_kafka.consumer import KafkaConsumer
+from msgkit_kafka.copies import taken_back
+from msgkit_kafka.membership import Membership
+from msgkit_kafka.offsets import Point
+from msgkit_kafka.part import Part
+from msgkit_kafka.publisher import Placed
+from msgkit_kafka.transacting import Transacting
+from msgkit_kafka.wire.cluster import Cluster
+from msgkit_kafka.wire.subscriptions import Partition
+
+__all__ = ["Transactions"]
+
+
+class Transactions:
+    """Those of one client; each has a producer for as long as it is committed."""
+
+    def __init__(
+        self, broker: str, name: str, cluster: Cluster, place: Callable[[Envelope], Awaitable[Placed]]
+    ) -> None:
+        self.broker = broker
+        self.cluster = cluster
+        self.place = place
+        self._name = name
+        self._free: list[Transacting] = []
+        self._made = 0
+
+    def begin(self) -> "_Deal":
+        return _Deal(self)
+
+    def take(self) -> Transacting:
+        """Return a producer that nobody else uses."""
+        if self._free:
+            return self._free.pop()
+        self._made += 1
+        return Transacting(self.cluster, f"{self._name}-{self._made}")
+
+    def give_back(self, producer: Transacting) -> None:
+        self._free.append(producer)
+
+
+class _Deal:
+    """One of them."""
+
+    def __init__(self, home: Transactions) -> None:
+        self._home = home
+        self._placed: list[Placed] = []
+        self._has_ended = False
+
+    async def send(self, envelope: Envelope, /) -> Receipt:
+        """Keep a message for the commit.
+
+        :raises SendRefused: when it could not be committed
+        """
+        self._refuse_ended()
+        placed = await self._home.place(envelope)
+        cluster = self._home.cluster
+        if placed.topic not in cluster.topics:
+            await cluster.refresh([placed.topic])
+            if placed.topic not in cluster.topics:
+                what = "exchange" if envelope.kind is Kind.EXCHANGE else "queue"
+                raise Unroutable(f"{what} {envelope.destination!r} does not exist")
+        self._placed.append(placed)
+        return Receipt(envelope.message_id, envelope.destination, self._home.broker)
+
+    async def commit(self, settle: Sequence[tuple[Consumer, RawDelivery]], /) -> None:
+        """Make all of it visible, and end the deliveries, at once.
+
+        :raises DeliveryLost: when one of these is another's; then nothing happened
+        :raises SendRefused: when nothing happened
+        :raises SendUnknown: when the broker does not say whether it did
+        """
+        self._refuse_ended()
+        self._has_ended = True
+        if not self._placed and not settle:
+            return
+        deliveries: dict[KafkaConsumer, list[RawDelivery]] = {}
+        for consumer, delivery in settle:
+            if not isinstance(consumer, KafkaConsumer):
+                raise TypeError(f"{delivery!r} is not a delivery of this broker")
+            deliveries.setdefault(consumer, []).append(delivery)
+        settled = [
+            _Settled(consumer, membership, those)
+            for consumer, those in deliveries.items()
+            if (membership := consumer.membership) is not None
+        ]
+        producer = self._home.take()
+        try:
+            await producer.commit(self._placed, settled)
+        finally:
+            self._home.give_back(producer)
+        for consumer, those in deliveries.items():
+            consumer.ended_elsewhere(those)
+
+    async def abort(self) -> None:
+        self._has_ended = True
+        self._placed.clear()
+
+    def _refuse_ended(self) -> None:
+        if self._has_ended:
+            raise Closed("the transaction has ended")
+
+
+class _Settled:
+    """Deliveries of one consumer that end with a transaction."""
+
+    def __init__(self, consumer: KafkaConsumer, membership: Membership, deliveries: Sequence[RawDelivery]) -> None:
+        self._consumer = consumer
+        self._deliveries = deliveries
+        self.membership = membership
+
+    def points(self) -> Mapping[Partition, Point]:
+        ended: dict[Part, list[int]] = {}
+        for delivery in self._deliveries:
+            handle = self._consumer.handle_of(delivery)
+            if handle is None:
+                raise taken_back(delivery)
+            ended.setdefault(handle.part, []).append(handle.record.offset)
+        return {part.partition: part.point_if_done(offsets) for part, offsets in ended.items()}
