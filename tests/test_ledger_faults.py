@@ -486,21 +486,3 @@ def test_what_a_killed_consumer_counted_as_expired_is_not_asked_for() -> None:
     run = Run().send("a", expires=5.0).fault("consumer-kill", 9, 9, "c1")
 
     assert run.broken() == ()
-
-
-@pytest.mark.parametrize(("clients", "broken"), [(True, ()), (False, ("accepted",))])
-def test_where_clients_hand_on_what_is_due_each_fault_on_the_way_may_double_it(
-    clients: bool,  # noqa: FBT001 -- a parameter of the test
-    broken: tuple[str, ...],
-) -> None:
-    run = Run(Promises(forks=True, clients_delay=clients)).send("a", due=1.0)
-    # The second one hits it when it is handed on after the first.
-    run.fault("connection-loss", 0.5, 5).fault("pause", 5, 6)
-
-    assert run.handle("a", 7, 7.1).handle("a", 7.2, 7.3).handle("a", 7.4, 7.5).broken() == broken
-
-
-def test_what_was_handed_on_before_a_fault_is_not_doubled_by_it() -> None:
-    run = Run(Promises(forks=True, clients_delay=True)).send("a", due=1.0).fault("pause", 5, 6)
-
-    assert run.handle("a", 1.1, 1.2).handle("a", 7, 7.1).broken() == ("accepted",)

@@ -1,15 +1,17 @@
 """What the brokers keep of a queue: how far its group is behind, and where it goes on."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from secrets import token_hex
 from typing import Literal
 
+from msgkit.envelope import Envelope
 from msgkit.errors import BrokerUnavailable, ConfigurationError, TopologyMismatch
 from msgkit.spi import Depth, QueueSpec
 from msgkit.values import epoch
-from msgkit_kafka.browsing import Stretch
+from msgkit_kafka.browsing import Stretch, browse
+from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.filtering import filters_of, fingerprint_of
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, topics_of
@@ -17,6 +19,7 @@ from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import Point
 from msgkit_kafka.orders import Order
 from msgkit_kafka.progress import Progress
+from msgkit_kafka.sources import sources_of
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code
 from msgkit_kafka.wire.logs import EARLIEST, LATEST
@@ -24,6 +27,8 @@ from msgkit_kafka.wire.subscriptions import Partition
 
 __all__ = ["Books"]
 
+#: So many offsets that wait are looked at to tell how many messages they are.
+_COUNTED = 5_000
 #: The group has members, and only they may say how far it is.
 _LIVES = frozenset({Code.UNKNOWN_MEMBER_ID, Code.ILLEGAL_GENERATION, Code.REBALANCE_IN_PROGRESS})
 #: Seconds for the members of a group to go on elsewhere, and between two looks at whether they did.
@@ -33,9 +38,10 @@ _PATIENCE, _LOOK = 60.0, 0.1
 class Books:
     """Seen by a client that need not be a member."""
 
-    def __init__(self, cluster: Cluster, groups: Groups, *, session: float) -> None:
+    def __init__(self, cluster: Cluster, groups: Groups, fetcher: Fetcher, *, session: float) -> None:
         self._cluster = cluster
         self._groups = groups
+        self._fetcher = fetcher
         self._session = session
 
     async def partitions(self, queue: QueueSpec) -> Sequence[Partition]:
@@ -49,12 +55,6 @@ class Books:
         if missing:
             raise TopologyMismatch(f"queue {queue.name!r} reads topic {missing[0]!r}, which does not exist")
         return [Partition(name, number) for name in topics for number in range(self._cluster.topics[name].size)]
-
-    async def depth(self, queue: QueueSpec) -> Depth:
-        """Return how far a group is behind."""
-        stretches = (await self.waiting(queue)).values()
-        ready = sum(max(0, end - begin - progress.done_above) for begin, end, progress in stretches)
-        return Depth(ready=ready, unsettled=None, delayed=None, told_together=True)
 
     async def refuse_drift(self, queue: QueueSpec) -> None:
         """Refuse to read with other filters than the living members of the group: whoever has a partition filters.
@@ -74,6 +74,21 @@ class Books:
                 )
                 raise ConfigurationError(msg)
 
+    async def depth(self, queue: QueueSpec) -> Depth:
+        """Return how much a group has not done; of what it has much to do, how many records there are at most."""
+        stretches = await self.waiting(queue)
+        ready = _records(stretches)
+        if ready <= _COUNTED:
+            # Not every offset is a message: transactions leave marks, and what is for others counts, too.
+            ready = 0
+            async for _ in self.browse(queue, stretches):
+                ready += 1
+        return Depth(ready=ready, unsettled=None, delayed=None, told_together=True)
+
+    def browse(self, queue: QueueSpec, stretches: Mapping[Partition, Stretch]) -> AsyncGenerator[Envelope]:
+        """Yield what waits and what is in hand, oldest first."""
+        return browse(self._fetcher, stretches, sources_of(queue))
+
     async def waiting(self, queue: QueueSpec) -> Mapping[Partition, Stretch]:
         """Return what a group has not done yet of what it reads."""
         partitions = await self.partitions(queue)
@@ -90,10 +105,10 @@ class Books:
     # -- going on elsewhere
 
     async def purge(self, queue: QueueSpec) -> int:
-        """Have a group go on at the end; what is in hand stays there."""
-        depth = await self.depth(queue)
-        await self._go_on(queue, await self._groups.ends(await self.partitions(queue), LATEST))
-        return depth.ready
+        """Have a group go on at the end; what is in hand stays there. Return how many records it does not read."""
+        stretches = await self.waiting(queue)
+        await self._go_on(queue, {each: end for each, (_, end, _) in stretches.items()})
+        return _records(stretches)
 
     async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime) -> int:
         """Have a group go on there; return how many records it has before it."""
@@ -141,6 +156,10 @@ class Books:
     async def _is_followed(self, group: str, order: Order) -> bool:
         standings = await self._groups.standings(group, list(order.points))
         return all(standing.said.order == order.name for standing in standings.values())
+
+
+def _records(stretches: Mapping[Partition, Stretch]) -> int:
+    return sum(max(0, end - begin - progress.done_above) for begin, end, progress in stretches.values())
 
 
 class _Nobody:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from asyncio import Task
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.holder import Holder
@@ -80,5 +81,8 @@ class NoCommits:
     def note(self, partition: Partition) -> None: ...
     async def flush(self, also: Sequence[Partition] = ()) -> None: ...
     async def finish(self, partitions: Sequence[Partition], within: float) -> None: ...
+    def alone(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()
+
     def forget(self, partitions: Sequence[Partition]) -> None: ...
     async def close(self) -> None: ...

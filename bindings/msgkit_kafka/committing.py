@@ -4,6 +4,7 @@ import asyncio
 import logging
 from asyncio import Task
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from msgkit.spi.pauses import pause
 from msgkit_kafka.membership import Membership
@@ -127,6 +128,10 @@ class Commits:
                 if result.error:
                     membership.refused(Code(result.error))
                     raise BrokerError(Code(result.error), f"{topic.name}/{result.number}")
+
+    def alone(self) -> AbstractAsyncContextManager[object]:
+        """Keep everything from being committed for the length of a block."""
+        return self._turn
 
     def forget(self, partitions: Iterable[Partition]) -> None:
         self._dirty.difference_update(partitions)

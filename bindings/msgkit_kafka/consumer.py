@@ -4,6 +4,7 @@ import asyncio
 import logging
 from asyncio import Future
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from msgkit.errors import MessagingError
 from msgkit.settlement import Accept
@@ -17,6 +18,7 @@ from msgkit_kafka.home import Home
 from msgkit_kafka.layout import own_topic
 from msgkit_kafka.mapping import ORIGIN, Source, address, understood
 from msgkit_kafka.membership import Membership
+from msgkit_kafka.moves import Moves, Origin
 from msgkit_kafka.offsets import Point, Standing
 from msgkit_kafka.orders import Order
 from msgkit_kafka.part import Handle, Part
@@ -58,7 +60,6 @@ class KafkaConsumer:
         self._handing_over = False
         self._drained = self._closing = False
         self._own = own_topic(self._queue)
-        self._copies = Copies(home.publisher, self._end_original)
         self._membership: Membership | ByHand
         self._commits: Commits | NoCommits
         if self._queue.anonymous:
@@ -75,6 +76,8 @@ class KafkaConsumer:
                 rack=settings.rack,
             )
             self._commits = Commits(home.cluster, self._membership, self._point)
+        moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
+        self._copies = Copies(home.publisher, moves, self._end)
 
     @property
     def is_well(self) -> bool:
@@ -127,9 +130,14 @@ class KafkaConsumer:
         handle = delivery.handle
         if not isinstance(handle, Handle):
             raise TypeError(f"{delivery!r} is not a delivery of this broker")
-        part = handle.part
-        is_ours = self._parts.get(part.partition) is part and part.is_open(handle.record.offset)
-        return handle if is_ours else None
+        return handle if self._is_ours(handle.part) and handle.part.is_open(handle.record.offset) else None
+
+    def _is_ours(self, part: Origin) -> bool:
+        return self._parts.get(part.partition) is part
+
+    def alone(self) -> AbstractAsyncContextManager[object]:
+        """Keep everything from being committed for the length of a block."""
+        return self._commits.alone()
 
     def ended_elsewhere(self, deliveries: Sequence[RawDelivery]) -> None:
         """Hear that a transaction has settled these."""
@@ -149,11 +157,6 @@ class KafkaConsumer:
         part.done(handle.record)
         self._commits.note(part.partition)
         self._look()
-
-    def _end_original(self, handle: Handle) -> bool:
-        if is_ours := self._parts.get(handle.part.partition) is handle.part:
-            self._end(handle)
-        return is_ours
 
     def _retry_here(self, handle: Handle, how: RetryCopy) -> None:
         """Try it again where it is, since the queue has no topic for copies."""

@@ -1,13 +1,14 @@
-"""Copies for another attempt and for the dead letters: the original ends when the broker has its copy."""
+"""Copies for another attempt and for the dead letters: each takes the place of its original."""
 
 import asyncio
 from asyncio import Future
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import DeliveryLost
+from msgkit.envelope import Envelope
+from msgkit.errors import DeliveryLost, MessagingError
 from msgkit.spi import RawDelivery
+from msgkit_kafka.moves import Move, Moves
 from msgkit_kafka.part import Handle
 from msgkit_kafka.publisher import Publisher
 
@@ -17,40 +18,61 @@ __all__ = ["Copies", "taken_back"]
 class Copies:
     """Those of one consumer that are under way."""
 
-    def __init__(self, publisher: Publisher, end: Callable[[Handle], bool]) -> None:
-        """Send copies; `end` ends an original, or tells that it is too late for that."""
+    def __init__(self, publisher: Publisher, moves: Moves, end: Callable[[Handle], None]) -> None:
+        """Send copies; `end` ends an original."""
         self._publisher = publisher
+        self._moves = moves
         self._end = end
-        self._under_way: set[Future[Receipt]] = set()
+        self._placing: set[Future[None]] = set()
 
     def send(self, delivery: RawDelivery, handle: Handle, copy: Envelope, also: Mapping[str, str]) -> "Future[None]":
         """Send a copy, with more headers; the future is that the original ended."""
-        settled: Future[None] = asyncio.get_running_loop().create_future()
-        sent = self._publisher.send(copy, handle.record, also)
-        self._under_way.add(sent)
-        sent.add_done_callback(partial(self._sent, settled, delivery, handle))
+        loop = asyncio.get_running_loop()
+        settled: Future[None] = loop.create_future()
+        placing = loop.create_task(self._place(settled, delivery, handle, copy, also))
+        self._placing.add(placing)
+        placing.add_done_callback(self._placing.discard)
         return settled
 
-    def _sent(self, settled: "Future[None]", delivery: RawDelivery, handle: Handle, sent: "Future[Receipt]") -> None:
-        self._under_way.discard(sent)
-        error = taken_back(delivery) if sent.cancelled() else sent.exception()
-        # The original ends also when nobody waits for that any more: its copy is there.
-        if error is None and not self._end(handle):
-            error = taken_back(delivery)
-        if settled.done():
-            return
-        if error is None:
-            settled.set_result(None)
+    async def _place(
+        self,
+        settled: "Future[None]",
+        delivery: RawDelivery,
+        handle: Handle,
+        copy: Envelope,
+        also: Mapping[str, str],
+    ) -> None:
+        try:
+            placed = await self._publisher.place(copy, handle.record, also)
+        except MessagingError as error:
+            _set(settled, error)
         else:
-            settled.set_exception(error)
+            ended = partial(self._ended, settled, delivery, handle)
+            self._moves.put(Move(placed, handle.part, handle.record.offset, ended))
+
+    def _ended(
+        self, settled: "Future[None]", delivery: RawDelivery, handle: Handle, error: MessagingError | None
+    ) -> None:
+        if error is None:
+            self._end(handle)
+        _set(settled, taken_back(delivery) if isinstance(error, DeliveryLost) else error)
 
     async def finish(self, patience: float) -> None:
-        """Wait for what is under way; what was not written after so many seconds never will be."""
-        if self._under_way:
-            await asyncio.wait(tuple(self._under_way), timeout=patience)
-            for sent in tuple(self._under_way):
-                if self._publisher.abandon(sent):
-                    sent.cancel()
+        """Wait for what is under way; what was not stored after so many seconds never will be."""
+        if self._placing:
+            await asyncio.wait(tuple(self._placing), timeout=patience)
+            for placing in tuple(self._placing):
+                placing.cancel()
+        await self._moves.finish(patience)
+
+
+def _set(settled: "Future[None]", error: MessagingError | None) -> None:
+    if settled.done():
+        return
+    if error is None:
+        settled.set_result(None)
+    else:
+        settled.set_exception(error)
 
 
 def taken_back(delivery: RawDelivery) -> DeliveryLost:

@@ -4,21 +4,25 @@ import asyncio
 import logging
 from asyncio import Future
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from msgkit.clock import Clock
+from msgkit.errors import DeliveryLost, MessagingError, Unroutable
 from msgkit_kafka.committing import Commits
 from msgkit_kafka.delays import GROUP_OF_DELAYS, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms, wait_of
 from msgkit_kafka.fetching import Fetcher, Wish
 from msgkit_kafka.groups import Groups
-from msgkit_kafka.lines import InDoubt, NoSuchTopic, Stored
+from msgkit_kafka.lines import Stored
 from msgkit_kafka.mapping import DUE, WAIT, addressed, sent_on, told
 from msgkit_kafka.membership import Membership
+from msgkit_kafka.moves import Move, Moves, Origin
 from msgkit_kafka.offsets import Point
 from msgkit_kafka.orders import Order
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.progress import Progress
+from msgkit_kafka.publisher import Placed
+from msgkit_kafka.transacting import Producers
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, WireError
 from msgkit_kafka.wire.logs import EARLIEST, FetchedPartition
@@ -30,6 +34,8 @@ __all__ = ["Forwarder"]
 _log = logging.getLogger("msgkit.kafka")
 #: Seconds for what is on its way to be confirmed when we leave, and then to be committed.
 _PATIENCE = 5.0
+#: Seconds until what could not be moved on is tried again.
+_LATER = 1.0
 #: So many on their way from one topic at once.
 _MOST = 1000
 #: A record that says nothing but what time it is by the broker's clock.
@@ -55,6 +61,15 @@ class _Level:
         self.idle = asyncio.Event()
         self.idle.set()
 
+    def is_open(self, offset: int) -> bool:
+        return not self.progress.is_done(offset)
+
+    def point_if_done(self, offsets: Iterable[int]) -> Point:
+        progress = self.progress.clone()
+        for offset in offsets:
+            progress.done(offset)
+        return Point(progress.watermark, progress.metadata())
+
 
 class Forwarder:
     """One member of the group that moves records on."""
@@ -64,6 +79,7 @@ class Forwarder:
         cluster: Cluster,
         fetcher: Fetcher,
         producer: Producer,
+        producers: Producers,
         clock: Clock,
         *,
         session: float,
@@ -80,6 +96,7 @@ class Forwarder:
         topics = [form.name for form in level_forms() if form.name != UNDELIVERABLE]
         self._membership = Membership(cluster, GROUP_OF_DELAYS, topics, self, session=session)
         self._commits = Commits(cluster, self._membership, self._point)
+        self._moves = Moves(producers, self._membership, self._is_ours, self._commits.alone)
 
     async def open(self) -> None:
         await self._membership.open()
@@ -89,12 +106,7 @@ class Forwarder:
         self._is_closing = True
         for level in self._levels.values():
             self._stop(level)
-        waiting = [level.idle.wait() for level in self._levels.values()]
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await asyncio.gather(*waiting)
-        except TimeoutError:
-            _log.warning("what is on its way from delay to delay may get there twice: it is not confirmed")
+        await self._moves.finish(_PATIENCE)
         await self._commits.finish(tuple(self._levels), _PATIENCE)
         await self._commits.close()
         await self._membership.close()
@@ -239,24 +251,36 @@ class Forwarder:
     def _write(self, level: _Level, record: Record, topic: str, copy: NewRecord) -> None:
         level.under_way += 1
         level.idle.clear()
-        self._producer.write(topic, copy).add_done_callback(partial(self._forwarded, level, record))
+        ended = partial(self._forwarded, level, record)
+        self._moves.put(Move(Placed(topic, copy, None), level, record.offset, ended))
 
-    def _forwarded(self, level: _Level, record: Record, stored: "Future[Stored]") -> None:
+    def _forwarded(self, level: _Level, record: Record, error: MessagingError | None) -> None:
         level.under_way -= 1
-        error = None if stored.cancelled() else stored.exception()
-        if isinstance(error, (NoSuchTopic, BrokerError)):
-            text = "a message that is due at %s has nowhere to go, and lies in topic %r now: %s"
-            _log.error(text, told(record.headers, DUE), UNDELIVERABLE, error)
-            self._write(level, record, UNDELIVERABLE, (record.key, record.value, list(record.headers), 0))
-        elif isinstance(error, InDoubt):
-            self._forward(level, record, self._clock.now())
-        elif error is None and not stored.cancelled():
+        if error is None:
             level.progress.done(record.offset)
-            self._commits.note(level.partition)
+        elif not isinstance(error, DeliveryLost):
+            self._failed(level, record, error)
         if level.under_way == 0:
             level.idle.set()
         self._move(level)
         self._read_on(level)
+
+    def _failed(self, level: _Level, record: Record, error: MessagingError) -> None:
+        cause = error.__cause__
+        if isinstance(error, Unroutable) or (isinstance(cause, BrokerError) and not cause.passes):
+            text = "a message that is due at %s has nowhere to go, and lies in topic %r now: %s"
+            _log.error(text, told(record.headers, DUE), UNDELIVERABLE, error)
+            self._write(level, record, UNDELIVERABLE, (record.key, record.value, list(record.headers), 0))
+        elif self._is_ours(level) and not level.is_closing:
+            _log.info("what is due cannot be moved on yet: %s", error)
+            self._loop.call_later(_LATER, self._forward_again, level, record)
+
+    def _forward_again(self, level: _Level, record: Record) -> None:
+        if self._is_ours(level) and not level.is_closing:
+            self._forward(level, record, self._clock.now())
+
+    def _is_ours(self, level: Origin) -> bool:
+        return self._levels.get(level.partition) is level
 
 
 def _waiting(record: Record) -> float:

@@ -7,6 +7,7 @@ from msgkit.spi import QueueSpec
 from msgkit_kafka.address import KafkaSettings
 from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.publisher import Publisher
+from msgkit_kafka.transacting import Producers
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.subscriptions import Partition
 
@@ -24,6 +25,8 @@ class Home(Protocol):
     def fetcher(self) -> Fetcher: ...
     @property
     def publisher(self) -> Publisher: ...
+    @property
+    def producers(self) -> Producers: ...
     def group_of(self, queue: QueueSpec, /) -> str: ...
     async def begins(self, group: str, partitions: Sequence[Partition], /) -> Mapping[Partition, int]:
         """Return where a group begins that has come nowhere yet."""

@@ -37,8 +37,6 @@ class Placed(NamedTuple):
 class _Send(NamedTuple):
     envelope: Envelope
     future: "Future[Receipt]"
-    origin: Record | None
-    also: Mapping[str, str]
 
 
 class Publisher:
@@ -69,11 +67,8 @@ class Publisher:
         self._making: Task[None] | None = None
         self._has_delays = False
 
-    def send(
-        self, envelope: Envelope, origin: Record | None = None, also: Mapping[str, str] = _NOTHING
-    ) -> "Future[Receipt]":
-        """Send an envelope; `origin` is the record that it is a copy of, `also` are more headers."""
-        send = _Send(envelope, self._loop.create_future(), origin, also)
+    def send(self, envelope: Envelope) -> "Future[Receipt]":
+        send = _Send(envelope, self._loop.create_future())
         self._open += 1
         send.future.add_done_callback(self._ended)
         try:
@@ -86,20 +81,22 @@ class Publisher:
         if not self._has_delays and self._delay(send.envelope) > 0:
             self._await_delays(send)
             return
-        topic, record, partition = self._placed(send.envelope, send.origin, send.also)
+        topic, record, partition = self._placed(send.envelope, None, _NOTHING)
         stored = self._producer.write(topic, record, partition)
         self._stored[send.future] = stored
         stored.add_done_callback(partial(self._came_of_it, send.envelope, send.future))
 
-    async def place(self, envelope: Envelope) -> Placed:
-        """Return a record, for whoever writes it himself.
+    async def place(
+        self, envelope: Envelope, origin: Record | None = None, also: Mapping[str, str] = _NOTHING
+    ) -> Placed:
+        """Return a record, for whoever writes it himself; `origin` is the one that it is a copy of.
 
         :raises SendRefused: when it cannot be written
         """
         if not self._has_delays and self._delay(envelope) > 0:
             await self._make_delays()
             self._has_delays = True
-        return self._placed(envelope, None, _NOTHING)
+        return self._placed(envelope, origin, also)
 
     def _placed(self, envelope: Envelope, origin: Record | None, also: Mapping[str, str]) -> Placed:
         if self._closed:

@@ -10,7 +10,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any, Literal, TypeVar
 
-from msgkit.envelope import Envelope, Kind
+from msgkit.envelope import Envelope
 from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, TopologyMismatch
 from msgkit.spi import (
     BindingOptions,
@@ -29,18 +29,17 @@ from msgkit.spi import (
 from msgkit.spi.pauses import pause
 from msgkit_kafka.address import KafkaSettings
 from msgkit_kafka.books import Books
-from msgkit_kafka.browsing import browse
 from msgkit_kafka.consumer import KafkaConsumer
 from msgkit_kafka.fetching import Fetcher
-from msgkit_kafka.filtering import Filter, filters_of
 from msgkit_kafka.forwarding import Forwarder
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, own_topic
-from msgkit_kafka.mapping import Source
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.provisioning import Provisioner
 from msgkit_kafka.publisher import Publisher
 from msgkit_kafka.replies import REPLIES, Replies
+from msgkit_kafka.sources import sources_of
+from msgkit_kafka.transacting import Producers
 from msgkit_kafka.transactions import Transactions
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Connection, Door
@@ -73,12 +72,11 @@ class Session:
         self.fetcher = Fetcher(self.cluster, rack=settings.rack)
         self._producer = Producer(self.cluster, compression=settings.compression, linger=settings.linger)
         self.groups = Groups(self.cluster)
-        self._books = Books(self.cluster, self.groups, session=settings.session_timeout)
+        self._books = Books(self.cluster, self.groups, self.fetcher, session=settings.session_timeout)
         self.provisioner = Provisioner(self.cluster, self.groups)
         self.publisher = Publisher(options.name, options.clock, self._producer, self._topic_of, self._make_delays)
-        self.transactions = Transactions(
-            options.name, f"{options.client}-{token_hex(8)}", self.cluster, self.publisher.place
-        )
+        self.producers = Producers(self.cluster, f"{options.client}-{token_hex(8)}")
+        self.transactions = Transactions(options.name, self.producers, self.publisher.place)
         self._own_topics: dict[str, str] = {}
         self._members: list[KafkaConsumer] = []
         self._tasks: set[Task[None]] = set()
@@ -159,7 +157,7 @@ class Session:
         await self._asked(lambda: self._books.partitions(queue))
         if not queue.anonymous:
             await self._asked(lambda: self._books.refuse_drift(queue))
-        consumer = KafkaConsumer(self, subscription, sink, self._sources(queue))
+        consumer = KafkaConsumer(self, subscription, sink, sources_of(queue))
         try:
             await self._asked(consumer.open)
         except BaseException:
@@ -168,16 +166,9 @@ class Session:
         self._members.append(consumer)
         if not queue.anonymous:
             self._begin_forwarding()
+            # The first of all takes a while, for which what is to be tried again would wait.
+            await self._asked(self.producers.warm)
         return consumer
-
-    def _sources(self, queue: QueueSpec) -> Mapping[str, tuple[Source, Filter | None]]:
-        filters, own = filters_of(queue), own_topic(queue)
-        found: dict[str, tuple[Source, Filter | None]] = {
-            topic: (Source(Kind.EXCHANGE, topic, topic, -1), each) for topic, each in filters.items()
-        }
-        if own is not None:
-            found[own] = Source(Kind.QUEUE, queue.name, own, -1), None
-        return found
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask again while the cluster cannot be reached, for as long as is waited for it."""
@@ -225,13 +216,13 @@ class Session:
         """Yield what waits and what is in hand, oldest first."""
         stretches = await self._asked(lambda: self._books.waiting(queue))
         left = sys.maxsize if limit is None else limit
-        async with aclosing(browse(self.fetcher, stretches, self._sources(queue))) as found:
-            try:
+        try:
+            async with aclosing(self._books.browse(queue, stretches)) as found:
                 while left and (envelope := await anext(found, None)) is not None:
                     left -= 1
                     yield envelope
-            except WireError as error:
-                raise BrokerUnavailable(f"queue {queue.name!r} cannot be looked at: {error}") from error
+        except WireError as error:
+            raise BrokerUnavailable(f"queue {queue.name!r} cannot be looked at: {error}") from error
 
     # -- delays
 
@@ -251,6 +242,7 @@ class Session:
             self.cluster,
             self.fetcher,
             self._producer,
+            self.producers,
             self._options.clock,
             session=self.settings.session_timeout,
         )

@@ -1,7 +1,8 @@
 """One producer of transactions: what is to be seen together is written, and only then said to be whole."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import Protocol, TypeVar
@@ -33,7 +34,7 @@ from msgkit_kafka.wire.producers import (
 from msgkit_kafka.wire.records import NewRecord, encode, size_of
 from msgkit_kafka.wire.subscriptions import Partition
 
-__all__ = ["Settler", "Transacting"]
+__all__ = ["Producers", "Settler", "Transacting"]
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ _PURPOSE = "transactions"
 #: The kind of coordinator that transactions have.
 _TRANSACTION = 1
 #: Milliseconds after which the brokers take back what was not said to be whole; and for the replicas.
-_OPEN, _REPLICAS = 30_000, 10_000
+_OPEN, _REPLICAS = 10_000, 5_000
 #: Seconds in which what passes by itself is tried again; and to take something back.
 _PATIENCE, _TO_TAKE_BACK = 20.0, 5.0
 #: Seconds before something is tried again, at first and at most.
@@ -63,6 +64,35 @@ class Settler(Protocol):
         :raises DeliveryLost: when one of them is another's
         """
         ...
+
+
+class Producers:
+    """Those of one client: each is lent to one user at a time."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._free: list[Transacting] = []
+        self._made = 0
+
+    async def warm(self) -> None:
+        """Have one that is ready.
+
+        :raises WireError: when the brokers cannot be reached, or do not permit it
+        """
+        with self.one() as producer:
+            await producer.ready()
+
+    @contextmanager
+    def one(self) -> Generator["Transacting"]:
+        if not self._free:
+            self._made += 1
+            self._free.append(Transacting(self._cluster, f"{self._name}-{self._made}"))
+        producer = self._free.pop()
+        try:
+            yield producer
+        finally:
+            self._free.append(producer)
 
 
 class Transacting:
@@ -100,12 +130,33 @@ class Transacting:
                 raise SendUnknown(f"the transaction may be committed: {error}") from error
             raise
 
-    # -- the steps
+    async def ready(self) -> None:
+        """Have it be known to the brokers: the first of all takes a while.
 
-    async def _write(self, placed: Sequence[Placed], settled: Sequence[Settler]) -> None:
+        :raises WireError: when they cannot be reached, or do not permit it
+        """
         if self._identity is None:
             self._identity = await self._again(self._begin)
             self._sequences.clear()
+
+    async def missing(self, topics: Collection[str]) -> Collection[str]:
+        """Return those of these topics that do not exist.
+
+        :raises SendRefused: when that cannot be found out now
+        """
+        known = self._cluster.topics
+        unknown = {topic for topic in topics if topic not in known}
+        if unknown:
+            try:
+                await self._again(lambda: self._cluster.refresh(sorted(unknown)))
+            except WireError as error:
+                raise SendRefused(f"it is not known whether there are topics {unknown}: {error}") from error
+        return unknown - known.keys()
+
+    # -- the steps
+
+    async def _write(self, placed: Sequence[Placed], settled: Sequence[Settler]) -> None:
+        await self.ready()
         records = self._by_partition(placed)
         if records:
             await self._again(lambda: self._add(records))

@@ -5,8 +5,9 @@ behind an open one nobody reads on, not even what has nothing to do with it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 
-from msgkit.envelope import Envelope, Kind, Receipt
+from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import Closed, Unroutable
 from msgkit.spi import Consumer, RawDelivery
 from msgkit_kafka.consumer import KafkaConsumer
@@ -15,8 +16,7 @@ from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import Point
 from msgkit_kafka.part import Part
 from msgkit_kafka.publisher import Placed
-from msgkit_kafka.transacting import Transacting
-from msgkit_kafka.wire.cluster import Cluster
+from msgkit_kafka.transacting import Producers
 from msgkit_kafka.wire.subscriptions import Partition
 
 __all__ = ["Transactions"]
@@ -25,28 +25,13 @@ __all__ = ["Transactions"]
 class Transactions:
     """Those of one client; each has a producer for as long as it is committed."""
 
-    def __init__(
-        self, broker: str, name: str, cluster: Cluster, place: Callable[[Envelope], Awaitable[Placed]]
-    ) -> None:
+    def __init__(self, broker: str, producers: Producers, place: Callable[[Envelope], Awaitable[Placed]]) -> None:
         self.broker = broker
-        self.cluster = cluster
+        self.producers = producers
         self.place = place
-        self._name = name
-        self._free: list[Transacting] = []
-        self._made = 0
 
     def begin(self) -> "_Deal":
         return _Deal(self)
-
-    def take(self) -> Transacting:
-        """Return a producer that nobody else uses."""
-        if self._free:
-            return self._free.pop()
-        self._made += 1
-        return Transacting(self.cluster, f"{self._name}-{self._made}")
-
-    def give_back(self, producer: Transacting) -> None:
-        self._free.append(producer)
 
 
 class _Deal:
@@ -64,12 +49,9 @@ class _Deal:
         """
         self._refuse_ended()
         placed = await self._home.place(envelope)
-        cluster = self._home.cluster
-        if placed.topic not in cluster.topics:
-            await cluster.refresh([placed.topic])
-            if placed.topic not in cluster.topics:
-                what = "exchange" if envelope.kind is Kind.EXCHANGE else "queue"
-                raise Unroutable(f"{what} {envelope.destination!r} does not exist")
+        with self._home.producers.one() as producer:
+            if await producer.missing([placed.topic]):
+                raise Unroutable(f"{envelope.kind.value} {envelope.destination!r} does not exist")
         self._placed.append(placed)
         return Receipt(envelope.message_id, envelope.destination, self._home.broker)
 
@@ -94,13 +76,14 @@ class _Deal:
             for consumer, those in deliveries.items()
             if (membership := consumer.membership) is not None
         ]
-        producer = self._home.take()
-        try:
-            await producer.commit(self._placed, settled)
-        finally:
-            self._home.give_back(producer)
-        for consumer, those in deliveries.items():
-            consumer.ended_elsewhere(those)
+        async with AsyncExitStack() as stack:
+            # Always in one order, so that two who settle of the same consumers do not wait for each other.
+            for consumer in sorted(deliveries, key=id):
+                await stack.enter_async_context(consumer.alone())
+            with self._home.producers.one() as producer:
+                await producer.commit(self._placed, settled)
+            for consumer, those in deliveries.items():
+                consumer.ended_elsewhere(those)
 
     async def abort(self) -> None:
         self._has_ended = True

@@ -103,8 +103,6 @@ class DelayLimits:
     longest: float | None = None
     lateness: float = 1.0
     clock: Literal["broker", "sender", "consumer"] = "broker"
-    #: Who hands a message on when it is due? A fault of that one may have it handed on twice, where copies fork.
-    moved_by: Literal["broker", "clients"] = "broker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

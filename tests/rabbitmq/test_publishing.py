@@ -195,8 +195,10 @@ async def test_a_network_that_swallows_all_is_noticed_and_what_waited_goes_out_w
 async def test_lost_confirms_leave_sends_unknown_and_not_lost(broker: RabbitMQ) -> None:
     name = new_id()
     queue = QueueSpec(name=name)
+    async with Bench.open(broker.url) as other, asyncio.timeout(30):
+        await other.declare(queue)
+    # Who declares has more to ask in the background, and an answer to that would be what is cut.
     async with Bench.open(broker.url) as bench, asyncio.timeout(30):
-        await bench.declare(queue)
         await bench.send("before", name)
         await broker.proxy.cut_after(0, Direction.DOWN)
         with pytest.raises(SendUnknown):

@@ -89,7 +89,6 @@ class Lab(Waiting, Sending, Holdings):
             order=keeps.order.name,  # type: ignore[arg-type]  # mypy takes the name of a member for any str
             settle_window=keeps.settle_window + self.harness.tolerance,
             forks=keeps.forks,
-            clients_delay=keeps.delay.moved_by == "clients",
             holds=keeps.holds,
             overcounts=not keeps.exact_attempts,
             inspectable=keeps.has(Power.INSPECT),

@@ -55,18 +55,13 @@ class Conditions:
         return handling.end if fault is None else min(handling.end, fault.began)
 
     def forks_of(self, since: float, due: float) -> Sequence[float]:
-        """Return when whoever held a message for later was hurt: he may hand that on twice."""
-        if not self.promises.forks:
-            return []
-        window, clients = self.promises.settle_window, self.promises.clients_delay
-        until, forks = due + window, list[float]()
-        for fault in sorted(self.faults, key=lambda fault: fault.began):
-            if (clients or fault.kind in _DOWN) and self._meets(fault, since, until):
-                forks.append(fault.began)
-                if clients:
-                    # It is handed on when that is over, which the next one may hit.
-                    until = max(until, (inf if fault.ended is None else fault.ended) + window)
-        return forks
+        """Return when the broker went down while it held a message for later: it may hand that on twice."""
+        until = due + self.promises.settle_window
+        return [
+            fault.began
+            for fault in self.faults
+            if self.promises.forks and fault.kind in _DOWN and self._meets(fault, since, until)
+        ]
 
     def disturbed(self, consumer: str, since: float, until: float) -> bool:
         """Tell whether the consumer was stopped or touched by a fault in that time."""

@@ -102,8 +102,6 @@ class Promises:
     settle_window: float = 0.0
     #: A crash between a confirmed copy and its settlement may fork the message in two.
     forks: bool = False
-    #: Clients hand on what is due, so that any fault may fork it, and not only one of the broker.
-    clients_delay: bool = False
     #: Ordered retries are tried in place: on another consumer the attempts may start again.
     holds: bool = False
     #: A release or a fault may count as an attempt, one each.
