@@ -77,7 +77,7 @@ class KafkaConsumer:
             )
             self._commits = Commits(home.cluster, self._membership, self._point)
         moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
-        self._copies = Copies(home.publisher, moves, self._end)
+        self._copies = Copies(home.publisher, moves, self._end_if_ours)
 
     @property
     def is_well(self) -> bool:
@@ -144,6 +144,12 @@ class KafkaConsumer:
         for delivery in deliveries:
             if (handle := self.handle_of(delivery)) is not None:
                 self._end(handle)
+
+    def _end_if_ours(self, handle: Handle) -> bool:
+        is_ours = self._is_ours(handle.part)
+        if is_ours:
+            self._end(handle)
+        return is_ours
 
     @property
     def membership(self) -> Membership | None:

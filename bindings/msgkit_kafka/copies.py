@@ -18,8 +18,8 @@ __all__ = ["Copies", "taken_back"]
 class Copies:
     """Those of one consumer that are under way."""
 
-    def __init__(self, publisher: Publisher, moves: Moves, end: Callable[[Handle], None]) -> None:
-        """Send copies; `end` ends an original."""
+    def __init__(self, publisher: Publisher, moves: Moves, end: Callable[[Handle], bool]) -> None:
+        """Send copies; `end` ends an original, or tells that it is another's by now."""
         self._publisher = publisher
         self._moves = moves
         self._end = end
@@ -53,9 +53,9 @@ class Copies:
     def _ended(
         self, settled: "Future[None]", delivery: RawDelivery, handle: Handle, error: MessagingError | None
     ) -> None:
-        if error is None:
-            self._end(handle)
-        _set(settled, taken_back(delivery) if isinstance(error, DeliveryLost) else error)
+        if isinstance(error, DeliveryLost) or (error is None and not self._end(handle)):
+            error = taken_back(delivery)
+        _set(settled, error)
 
     async def finish(self, patience: float) -> None:
         """Wait for what is under way; what was not stored after so many seconds never will be."""
