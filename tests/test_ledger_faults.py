@@ -486,3 +486,11 @@ def test_what_a_killed_consumer_counted_as_expired_is_not_asked_for() -> None:
     run = Run().send("a", expires=5.0).fault("consumer-kill", 9, 9, "c1")
 
     assert run.broken() == ()
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+def test_what_comes_twice_may_have_been_brought_back_or_doubled_while_it_waited(dead: int) -> None:
+    run = Run(FORKS).send("a", due=1.0).fault("broker-kill", 0.5, 9)
+    run.handle("a", 5, 5.1, "rejected").handle("a", 6, 6.1, "rejected")
+
+    assert run.dead(*"a" * dead).broken() == ()

@@ -110,8 +110,9 @@ def _expected(case: Case, history: History, *, follows: bool) -> tuple[int, floa
     if not rejected:
         return 0, free * (1 + forks * len(history.conditions.faults))
     kept = rejected - _returned(case)
-    # What came back may have expired before anybody was given it; or was accepted, as itself or as a fork.
-    may_differ = case.sent.expires is not None or (forks and case.accepted)
+    # What came back may have expired before anybody was given it; or was accepted, as itself or as a fork. And what is
+    # taken for a double that was made while it waited may be what came back.
+    may_differ = case.sent.expires is not None or (forks and (case.accepted or _is_doubled(case)))
     least = rejected - exposed if may_differ else kept
     return least, kept + forks * exposed
 
@@ -130,6 +131,10 @@ def _exposed(handlings: Sequence[Handling], history: History) -> int:
 def _returned(case: Case) -> int:
     again = {step.source for step in case.steps if step.verdict == "fault"}
     return sum(each in again for each in case.rejecting)
+
+
+def _is_doubled(case: Case) -> bool:
+    return any(step.verdict == "fault" and step.source is None for step in case.steps)
 
 
 def _resurrected(case: Case) -> Iterator[Breach]:
