@@ -1,0 +1,39 @@
+"""The Kafkas of these tests, each started once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from msgkit.testing.brokers import Kafka, Provider, Unavailable
+from tests.brokers.requiring import unavailable
+from tests.kafka.harness import KafkaHarness
+
+
+def _running(broker: Kafka) -> Iterator[Kafka]:
+    """Start a broker for a whole session, or skip what needs it; end it with the session."""
+    try:
+        asyncio.run(broker.__aenter__())
+    except Unavailable as error:
+        unavailable(broker.name, error)
+    yield broker
+    asyncio.run(broker.__aexit__(None, None, None))
+
+
+def _each(purpose: str) -> list[object]:
+    providers: tuple[Provider, ...] = ("process",)
+    return [
+        pytest.param(provider, id=provider, marks=pytest.mark.xdist_group(f"kafka-{purpose}-{provider}"))
+        for provider in providers
+    ]
+
+
+@pytest.fixture(scope="session", params=_each("checked"))
+def checked(request: pytest.FixtureRequest) -> Iterator[Kafka]:
+    yield from _running(Kafka(provider=request.param, proxied=True))
+
+
+@pytest.fixture
+async def harness(checked: Kafka) -> AsyncIterator[KafkaHarness]:
+    async with KafkaHarness(checked) as harness:
+        yield harness

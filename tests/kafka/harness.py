@@ -1,0 +1,30 @@
+"""The harness of Kafka: what only this broker can be made to do is added to what any can."""
+
+from msgkit.testing.brokers import Kafka
+from msgkit.testing.conformance.real import BrokerHarness
+from msgkit.topology import Queue
+from msgkit_kafka.wire.cluster import Cluster
+from msgkit_kafka.wire.connection import Door
+from msgkit_kafka.wire.groups import DESCRIBE_GROUPS, GROUP, LEAVE_GROUP, DescribeGroups, Leave, Leaver
+
+__all__ = ["KafkaHarness"]
+
+
+class KafkaHarness(BrokerHarness):
+    """A Kafka of one broker."""
+
+    def __init__(self, broker: Kafka) -> None:
+        super().__init__(broker)
+        self._broker = broker
+
+    async def expire_leases(self, queue: Queue[str]) -> None:
+        """Have each member of the queue's group taken for gone, as after a session without a sign of life."""
+        cluster = Cluster(Door(client="harness"), self._broker.addresses)
+        try:
+            await cluster.refresh([])
+            coordinator = await cluster.coordinator(queue.name, GROUP)
+            found = await cluster.ask(coordinator, DESCRIBE_GROUPS, DescribeGroups([queue.name]))
+            members = [Leaver(each.member, None) for each in found.groups[0].members]
+            await cluster.ask(coordinator, LEAVE_GROUP, Leave(queue.name, members))
+        finally:
+            await cluster.close()
