@@ -1,46 +1,30 @@
 """Where a Kafka is: `kafka://user:password@host1:9092,host2?session_timeout=10`, and options beside it."""
 
-import re
 import ssl
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple, cast, get_args
-from urllib.parse import unquote
+from typing import cast, get_args
 
-from msgkit.errors import ConfigurationError, UnknownSetting
+from msgkit.errors import ConfigurationError
+from msgkit.reaching import Address, Form, Said, Tls
 from msgkit_kafka.options import Auth, Compression, Kafka, Token, topic_name
-from msgkit_kafka.reading import Said
-from msgkit_kafka.tls import Tls
 from msgkit_kafka.wire.errors import LoginRefused, NotWritten
 from msgkit_kafka.wire.sasl import Bearer, Plain, Sasl, Scram
 
-__all__ = ["Address", "KafkaSettings"]
+__all__ = ["KafkaSettings"]
 
-_SECURE = {"kafka": False, "kafkas": True}
-_PORT = 9092
-_MAX_PORT = 65535
 _NONE: Mapping[str, object] = MappingProxyType({})
-_SHAPE = "it is kafka://user:password@host:port,host:port?option=value"
-_ENCODE = "in a user, a password and a value, / is written %2F, ? %3F, # %23 and @ %40"
-#: What has a place of its own in a URL.
-_ELSEWHERE = ("user", "password")
-_OF_TLS = ("ca_file", "cert_file", "key_file", "key_password", "verify", "server_hostname")
-_REST = re.compile(r"(?P<authority>[^/?#]*)/?(?:\?(?P<query>[^#]*))?")
-_ADDRESS = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]\s]+)?)\]|(?P<host>[^\[\]:\s]+))(?::(?P<port>[0-9]{1,5}))?"
+_PORT = 9092
+_FORM = Form(
+    broker="Kafka",
+    plain="kafka",
+    secure="kafkas",
+    ports={"kafka": _PORT, "kafkas": _PORT},
+    shape="kafka://user:password@host:port,host:port?option=value",
+    options=tuple(Kafka.__annotations__),
 )
-
-
-class Address(NamedTuple):
-    """Where somebody listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +50,7 @@ class KafkaSettings:
     instance: str | None = None
     #: Do the brokers speak TLS?
     secure: bool = False
-    certificates: Tls = field(default_factory=Tls)
+    certificates: Tls = field(default_factory=partial(Tls, broker=_FORM.broker))
     server_hostname: str | None = None
 
     @property
@@ -99,14 +83,15 @@ class KafkaSettings:
         :raises UnknownSetting: naming the nearest option there is
         :raises ConfigurationError: naming what is wrong, without a password
         """
-        scheme, authority, query = _split(url)
-        hosts = authority.rpartition("@")[2] if authority else "localhost"
-        _check_names(options, tuple(Kafka.__annotations__))
-        said = Said({**_identity(authority), **_parameters(query), **options})
+        parts = _FORM.split(url)
+        if parts.path:
+            raise _FORM.wrong_url()
+        _FORM.check_names(options)
+        said = Said(_FORM.broker, {**parts.credentials, **_FORM.parameters(parts.query), **options})
         instance = said.text("instance")
         auth, user, password, token = _login(said)
         settings = cls(
-            servers=_addresses(hosts),
+            servers=_FORM.addresses(parts.hosts, _PORT),
             auth=auth,
             user=user,
             password=password,
@@ -118,98 +103,15 @@ class KafkaSettings:
             request_timeout=said.number("request_timeout", 10.0, least=0.1, most=300.0),
             rack=said.text("rack") or "",
             instance=instance and topic_name(instance, "Kafka's option instance"),
-            secure=_SECURE[scheme],
-            certificates=Tls(
-                ca_file=said.file("ca_file"),
-                cert_file=said.file("cert_file"),
-                key_file=said.file("key_file"),
-                key_password=said.secret("key_password"),
-                verify=said.truth("verify", default=True),
-            ),
+            secure=parts.scheme == _FORM.secure,
+            certificates=Tls.of(said),
             server_hostname=said.text("server_hostname"),
         )
         _check_security(settings, said)
         return settings
 
 
-# -- the URL, of which no part is shown: any may be a password that was not encoded
-
-
-def _split(url: str) -> tuple[str, str, str]:
-    """Return scheme, authority and query."""
-    scheme, _, rest = url.partition("://")
-    found = _REST.fullmatch(rest)
-    if scheme.lower() not in _SECURE or found is None:
-        msg = f"this is no URL of a Kafka: {_SHAPE}; {_ENCODE}"
-        raise ConfigurationError(msg)
-    return scheme.lower(), found["authority"], found["query"] or ""
-
-
-def _identity(authority: str) -> dict[str, object]:
-    """Return who connects, as far as it is said."""
-    credentials, at, _ = authority.rpartition("@")
-    if not at:
-        return {}
-    user, colon, password = credentials.partition(":")
-    if not user:
-        msg = f"Kafka's URL names no user before the @: {_SHAPE}"
-        raise ConfigurationError(msg)
-    said: dict[str, object] = {"user": _decoded(user, "user")}
-    if colon:
-        said["password"] = _decoded(password, "password")
-    return said
-
-
-def _parameters(query: str) -> dict[str, object]:
-    if "@" in query:
-        msg = f"Kafka's URL has an @ after its ?: {_ENCODE}"
-        raise ConfigurationError(msg)
-    said: dict[str, object] = {}
-    for pair in query.split("&"):
-        encoded, _, value = pair.partition("=")
-        name = _decoded(encoded, "name of an option")
-        if name in said:
-            msg = f"Kafka's URL says the option {name} twice"
-            raise ConfigurationError(msg)
-        if pair:
-            said[name] = _decoded(value, name)
-    _check_names(said, [name for name in Kafka.__annotations__ if name not in _ELSEWHERE])
-    return said
-
-
-def _decoded(text: str, what: str) -> str:
-    try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        msg = f"the {what} in Kafka's URL is no UTF-8 when its %-codes are resolved"
-        raise ConfigurationError(msg) from None
-
-
-def _addresses(text: str) -> tuple[Address, ...]:
-    found: list[Address] = []
-    for number, each in enumerate(text.split(","), 1):
-        match = _ADDRESS.fullmatch(each)
-        address = match and Address(unquote(match["ipv6"] or match["host"]), int(match["port"] or _PORT))
-        if address is None or not 0 < address.port <= _MAX_PORT:
-            msg = f"Kafka's URL: address {number} is no host, host:port or [IPv6]:port; {_SHAPE}; {_ENCODE}"
-            raise ConfigurationError(msg)
-        found.append(address)
-    return tuple(dict.fromkeys(found))
-
-
 # -- what was said, taken together
-
-
-def _check_names(said: Iterable[str], known: Sequence[str]) -> None:
-    for name in said:
-        if name in known:
-            continue
-        if name in _ELSEWHERE:
-            msg = f"{name!r} is no option after the ? of Kafka's URL: {_SHAPE}"
-            raise UnknownSetting(msg)
-        nearest = get_close_matches(name.lower(), known, 1, 0.0)[0]
-        msg = f"Kafka has no option {name!r}; {nearest!r} is the nearest of {', '.join(sorted(known))}"
-        raise UnknownSetting(msg)
 
 
 def _login(said: Said) -> tuple[Auth | None, str, str, Token]:
@@ -252,6 +154,5 @@ def _check_security(settings: KafkaSettings, said: Said) -> None:
     """Refuse what would do nothing, and try out what is there."""
     if settings.secure:
         settings.certificates.context()
-    elif useless := [name for name in _OF_TLS if name in said]:
-        msg = f"Kafka's option {useless[0]} is for kafkas://, and kafka:// is neither encrypted nor checked"
-        raise ConfigurationError(msg)
+    else:
+        _FORM.refuse_tls(said)

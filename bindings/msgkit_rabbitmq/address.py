@@ -2,19 +2,17 @@
 
 import re
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from functools import partial
 from os import PathLike
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypedDict, cast, get_args
-from urllib.parse import unquote
+from typing import Literal, TypedDict, cast, get_args
 
-from msgkit.errors import ConfigurationError, UnknownSetting
-from msgkit_rabbitmq.reading import Said
-from msgkit_rabbitmq.tls import Tls
+from msgkit.errors import ConfigurationError
+from msgkit.reaching import Address, Form, Said, Tls
 
-__all__ = ["Address", "Page", "Rabbit", "RabbitSettings"]
+__all__ = ["Page", "Rabbit", "RabbitSettings"]
 
 _Auth = Literal["plain", "external"]
 _PORTS = {"amqp": 5672, "amqps": 5671}
@@ -23,16 +21,7 @@ _MAX_PORT = 65535
 _GUEST = "guest"
 _MANAGEMENT = "management"
 _NONE: Mapping[str, object] = MappingProxyType({})
-_SHAPE = "it is amqp://user:password@host:port/vhost?option=value"
-_ENCODE = "in a user, a password, a vhost and a value, / is written %2F, ? %3F, # %23 and @ %40"
 _WHY_SO_OFTEN = ": a peer that is gone is to be noticed within 15 seconds, which takes two heartbeats"
-#: What has a place of its own in a URL.
-_ELSEWHERE = ("user", "password", "vhost")
-_OF_TLS = ("ca_file", "cert_file", "key_file", "key_password", "verify", "server_hostname")
-_REST = re.compile(r"(?P<authority>[^/?#]*)(?:/(?P<path>[^?#]*))?(?:\?(?P<query>[^#]*))?")
-_ADDRESS = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%[^\[\]\s]+)?)\]|(?P<host>[^\[\]:\s]+))(?::(?P<port>[0-9]{1,5}))?"
-)
 #: Up to the last @: what stands between may have been decoded already.
 _PAGE = re.compile(
     r"(?P<scheme>https?)://(?:(?P<user>[^:@]+):(?P<password>.*)@)?(?P<host>[^/@?#]+)(?P<path>(?:/[^@?#]*)?)",
@@ -75,14 +64,15 @@ class Rabbit(TypedDict, total=False):
     server_hostname: str
 
 
-class Address(NamedTuple):
-    """Where somebody listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+_FORM = Form(
+    broker="RabbitMQ",
+    plain="amqp",
+    secure="amqps",
+    ports=_PORTS,
+    shape="amqp://user:password@host:port/vhost?option=value",
+    options=tuple(Rabbit.__annotations__),
+    elsewhere=("user", "password", "vhost"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +107,7 @@ class RabbitSettings:
     auth: _Auth = "plain"
     #: Does the broker speak TLS?
     secure: bool = False
-    certificates: Tls = field(default_factory=Tls)
+    certificates: Tls = field(default_factory=partial(Tls, broker=_FORM.broker))
     server_hostname: str | None = None
 
     @property
@@ -132,14 +122,14 @@ class RabbitSettings:
         :raises UnknownSetting: naming the nearest option there is
         :raises ConfigurationError: naming what is wrong, without a password
         """
-        scheme, authority, path, query = _split(url)
-        hosts = authority.rpartition("@")[2] if authority else "localhost"
-        _check_names(options, tuple(Rabbit.__annotations__))
-        said = Said({**_identity(authority, path), **_parameters(query), **options})
-        auth = cast("_Auth", said.choice("auth", get_args(_Auth)))
+        parts = _FORM.split(url)
+        _FORM.check_names(options)
+        written = _FORM.parameters(parts.query, with_at=[_MANAGEMENT])
+        said = Said(_FORM.broker, {**parts.credentials, **_vhost(parts.path), **written, **options})
+        auth = cast("_Auth", said.choice("auth", get_args(_Auth), "plain"))
         user, password = _login(said, auth)
         settings = cls(
-            addresses=_addresses(hosts, _PORTS[scheme], "RabbitMQ's URL"),
+            addresses=_FORM.addresses(parts.hosts, _PORTS[parts.scheme]),
             vhost=_fitting(said.text("vhost") or "/"),
             user=user,
             password=password,
@@ -149,102 +139,21 @@ class RabbitSettings:
             management=_page(said.secret("management"), user, password),
             connection_name=said.text("connection_name"),
             auth=auth,
-            secure=scheme == "amqps",
-            certificates=Tls(
-                ca_file=said.file("ca_file"),
-                cert_file=said.file("cert_file"),
-                key_file=said.file("key_file"),
-                key_password=said.secret("key_password"),
-                verify=said.truth("verify", default=True),
-            ),
+            secure=parts.scheme == _FORM.secure,
+            certificates=Tls.of(said),
             server_hostname=said.text("server_hostname"),
         )
         _check_security(settings, said)
         return settings
 
 
-# -- the URL, of which no part is shown: any may be a password that was not encoded
-
-
-def _split(url: str) -> tuple[str, str, str, str]:
-    """Return scheme, authority, path and query."""
-    scheme, _, rest = url.partition("://")
-    found = _REST.fullmatch(rest)
-    if scheme.lower() not in _PORTS or found is None:
-        msg = f"this is no URL of a RabbitMQ: {_SHAPE}; {_ENCODE}"
-        raise ConfigurationError(msg)
-    return scheme.lower(), found["authority"], found["path"] or "", found["query"] or ""
-
-
-def _identity(authority: str, path: str) -> dict[str, object]:
-    """Return who connects and to which vhost, as far as it is said."""
-    said: dict[str, object] = {}
-    credentials, at, _ = authority.rpartition("@")
-    if at:
-        user, colon, password = credentials.partition(":")
-        if not user:
-            msg = f"RabbitMQ's URL names no user before the @: {_SHAPE}"
-            raise ConfigurationError(msg)
-        said["user"] = _decoded(user, "user")
-        if colon:
-            said["password"] = _decoded(password, "password")
-    if "@" in path or ("/" in path and path != "/"):
-        msg = f"RabbitMQ's URL has more than a vhost after its first /: {_SHAPE}; {_ENCODE}"
-        raise ConfigurationError(msg)
-    if path:
-        said["vhost"] = _decoded(path, "vhost")
-    return said
-
-
-def _parameters(query: str) -> dict[str, object]:
-    pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
-    if any("@" in name or ("@" in value and name != _MANAGEMENT) for name, value in pairs):
-        msg = f"RabbitMQ's URL has an @ after its ?: {_ENCODE}"
-        raise ConfigurationError(msg)
-    said: dict[str, object] = {}
-    for encoded, value in pairs:
-        name = _decoded(encoded, "name of an option")
-        if name in said:
-            msg = f"RabbitMQ's URL says the option {name} twice"
-            raise ConfigurationError(msg)
-        said[name] = _decoded(value, name)
-    _check_names(said, [name for name in Rabbit.__annotations__ if name not in _ELSEWHERE])
-    return said
-
-
-def _decoded(text: str, what: str) -> str:
-    try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        msg = f"the {what} in RabbitMQ's URL is no UTF-8 when its %-codes are resolved"
-        raise ConfigurationError(msg) from None
-
-
-def _addresses(text: str, port: int, where: str) -> tuple[Address, ...]:
-    found: list[Address] = []
-    for number, each in enumerate(text.split(","), 1):
-        match = _ADDRESS.fullmatch(each)
-        address = match and Address(unquote(match["ipv6"] or match["host"]), int(match["port"] or port))
-        if address is None or not 0 < address.port <= _MAX_PORT:
-            msg = f"{where}: address {number} is no host, host:port or [IPv6]:port; {_SHAPE}; {_ENCODE}"
-            raise ConfigurationError(msg)
-        found.append(address)
-    return tuple(dict.fromkeys(found))
-
-
 # -- what was said, taken together
 
 
-def _check_names(said: Iterable[str], known: Sequence[str]) -> None:
-    for name in said:
-        if name in known:
-            continue
-        if name in _ELSEWHERE:
-            msg = f"{name!r} is no option after the ? of RabbitMQ's URL: {_SHAPE}"
-            raise UnknownSetting(msg)
-        nearest = get_close_matches(name.lower(), known, 1, 0.0)[0]
-        msg = f"RabbitMQ has no option {name!r}; {nearest!r} is the nearest of {', '.join(sorted(known))}"
-        raise UnknownSetting(msg)
+def _vhost(path: str) -> dict[str, object]:
+    if "@" in path or ("/" in path and path != "/"):
+        raise _FORM.wrong_part("more than a vhost after its first /")
+    return {"vhost": _FORM.decoded(path, "vhost")} if path else {}
 
 
 def _login(said: Said, auth: _Auth) -> tuple[str, str]:
@@ -270,12 +179,12 @@ def _page(url: str | None, user: str, password: str) -> Page | None:
         msg = "RabbitMQ's option management must be the address of its management page, such as http://host:15672"
         raise ConfigurationError(msg)
     secure = found["scheme"].lower() == "https"
-    address, *more = _addresses(found["host"], 443 if secure else 80, "RabbitMQ's option management")
+    address, *more = _FORM.addresses(found["host"], 443 if secure else 80, "RabbitMQ's option management")
     if more:
         msg = "RabbitMQ's option management takes one host: each node of a cluster knows of all queues"
         raise ConfigurationError(msg)
     if found["user"] is not None:
-        user, password = _decoded(found["user"], _MANAGEMENT), _decoded(found["password"], _MANAGEMENT)
+        user, password = _FORM.decoded(found["user"], _MANAGEMENT), _FORM.decoded(found["password"], _MANAGEMENT)
     return Page(address=address, secure=secure, path=found["path"].rstrip("/"), user=user, password=password)
 
 
@@ -287,6 +196,5 @@ def _check_security(settings: RabbitSettings, said: Said) -> None:
         raise ConfigurationError(msg)
     if settings.secure or (page is not None and page.secure):
         settings.certificates.context()
-    elif useless := [name for name in _OF_TLS if name in said]:
-        msg = f"RabbitMQ's option {useless[0]} is for amqps://, and amqp:// is neither encrypted nor checked"
-        raise ConfigurationError(msg)
+    else:
+        _FORM.refuse_tls(said)

@@ -6,7 +6,8 @@ from typing import TypeVar, cast
 from urllib.parse import quote, urlencode
 
 from msgkit.errors import BrokerUnavailable, UnsupportedCapability
-from msgkit_rabbitmq.address import Address, RabbitSettings
+from msgkit.reaching import Address
+from msgkit_rabbitmq.address import RabbitSettings
 
 __all__ = ["lend"]
 

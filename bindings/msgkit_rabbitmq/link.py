@@ -8,9 +8,9 @@ from asyncio import Future, Task
 from collections.abc import Awaitable, Callable
 
 from msgkit.errors import BrokerUnavailable, ConfigurationError, MessagingError
+from msgkit.reaching import Address, explained
 from msgkit.spi.pauses import pause
-from msgkit_rabbitmq.address import Address, RabbitSettings
-from msgkit_rabbitmq.tls import explained
+from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.wire import Connection, ConnectionLost, Login, LoginRefused, WireError
 
 __all__ = ["Link"]
@@ -220,7 +220,7 @@ def _refused(error: LoginRefused, settings: RabbitSettings, address: Address) ->
     elif error.code == _NOT_ALLOWED:
         said = f"user {settings.user!r} may not use vhost {settings.vhost!r} ({error.text})"
     elif isinstance(error.__cause__, ssl.SSLError):
-        said = explained(error.__cause__)
+        said = explained(error.__cause__, "amqp")
     else:
         said = error.text
     return ConfigurationError(f"RabbitMQ at {address}: {said}")

@@ -1,16 +1,27 @@
 """The Kafkas of these tests, each started once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 
 import pytest
 
-from msgkit.testing.brokers import Kafka, Provider, Unavailable
+from msgkit.testing.brokers import Kafka, Unavailable
 from tests.brokers.requiring import unavailable
 from tests.kafka.harness import KafkaHarness
 
+#: What the conformance suite can run on.
+KAFKAS: Mapping[str, Callable[[], Kafka]] = {
+    "process": partial(Kafka, provider="process", proxied=True),
+    "newest": partial(Kafka, "4.3", provider="container", proxied=True),
+    "cluster": partial(Kafka, nodes=3, provider="process", proxied=True),
+}
+#: It takes ten minutes on each: one here, the others on demand.
+WANTED = os.environ.get("MSGKIT_TEST_KAFKAS", "process").split(",")
 
-def _running(broker: Kafka) -> Iterator[Kafka]:
+
+def running(broker: Kafka) -> Iterator[Kafka]:
     """Start a broker for a whole session, or skip what needs it; end it with the session."""
     try:
         asyncio.run(broker.__aenter__())
@@ -20,17 +31,12 @@ def _running(broker: Kafka) -> Iterator[Kafka]:
     asyncio.run(broker.__aexit__(None, None, None))
 
 
-def _each(purpose: str) -> list[object]:
-    providers: tuple[Provider, ...] = ("process",)
-    return [
-        pytest.param(provider, id=provider, marks=pytest.mark.xdist_group(f"kafka-{purpose}-{provider}"))
-        for provider in providers
-    ]
-
-
-@pytest.fixture(scope="session", params=_each("checked"))
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"kafka-checked-{name}")) for name in WANTED],
+)
 def checked(request: pytest.FixtureRequest) -> Iterator[Kafka]:
-    yield from _running(Kafka(provider=request.param, proxied=True))
+    yield from running(KAFKAS[request.param]())
 
 
 @pytest.fixture

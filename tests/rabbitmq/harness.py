@@ -1,7 +1,6 @@
-"""The harnesses of RabbitMQ: what only this broker can be made to do is added to what any can."""
+"""The harness of RabbitMQ: what only this broker can be made to do is added to what any can."""
 
 from datetime import timedelta
-from itertools import cycle
 from types import TracebackType
 
 from msgkit.testing.brokers import RabbitMQ
@@ -10,7 +9,7 @@ from msgkit.testing.proxy import Direction
 from msgkit_rabbitmq import RabbitQueue
 from tests.rabbitmq.clearing import clear
 
-__all__ = ["ClusterHarness", "RabbitHarness"]
+__all__ = ["RabbitHarness"]
 
 
 class RabbitHarness(BrokerHarness):
@@ -20,8 +19,10 @@ class RabbitHarness(BrokerHarness):
     afterwards = 6.0
     rereadable = (RabbitQueue(history=timedelta(hours=1)),)
 
-    def __init__(self, broker: RabbitMQ, *, management: bool, clears: bool = True) -> None:
-        super().__init__(broker)
+    def __init__(
+        self, broker: RabbitMQ, *, management: bool = False, clears: bool = True, one_by_one: bool = False
+    ) -> None:
+        super().__init__(broker, one_by_one=one_by_one)
         self._page = broker.management_url if management else None
         self._clears = broker.management_url if clears else None
 
@@ -43,17 +44,3 @@ class RabbitHarness(BrokerHarness):
         # Signs of life have 8 bytes, a confirm has 21, and the smallest message more than 64.
         for proxy in self.proxies:
             await proxy.cut_after(20 if stored else 64, Direction.DOWN if stored else Direction.UP)
-
-
-class ClusterHarness(RabbitHarness):
-    """A cluster of three, of which one node at a time is stopped or killed: another each time."""
-
-    def __init__(self, broker: RabbitMQ) -> None:
-        super().__init__(broker, management=False, clears=False)
-        self._turns = cycle(broker.nodes)
-
-    async def stop(self) -> None:
-        await next(self._turns).stop()
-
-    async def kill(self) -> None:
-        await next(self._turns).kill()

@@ -7,8 +7,9 @@ import pytest
 
 from msgkit import Settings
 from msgkit.errors import ConfigurationError, UnknownSetting
-from msgkit_rabbitmq.address import Address, Page, Rabbit, RabbitSettings
-from tests.rabbitmq.certificates import Certificates, made
+from msgkit.reaching import Address
+from msgkit_rabbitmq.address import Page, Rabbit, RabbitSettings
+from tests.certificates import Certificates, made
 
 parse = RabbitSettings.parse
 

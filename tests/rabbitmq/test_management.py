@@ -11,7 +11,7 @@ from msgkit.testing.brokers import RabbitMQ
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.management import Bound, Management
 from tests.brokers.conftest import started
-from tests.rabbitmq.certificates import made
+from tests.certificates import made
 from tests.rabbitmq.trouble import free_port
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("rabbitmq-management")]

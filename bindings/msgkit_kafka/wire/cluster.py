@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from msgkit_kafka.wire.api import Api
 from msgkit_kafka.wire.connection import Connection, Door
 from msgkit_kafka.wire.doors import SASL_AUTHENTICATE, SASL_HANDSHAKE, Proof, Way
-from msgkit_kafka.wire.errors import BrokerError, Code, LoginRefused, NotWritten, checked
+from msgkit_kafka.wire.errors import BrokerError, Code, LoginRefused, NotWritten, WireError, checked
 from msgkit_kafka.wire.groups import FIND_COORDINATOR, FindCoordinator
 from msgkit_kafka.wire.topics import METADATA, AskMetadata, Metadata, TopicState
 
@@ -171,13 +171,11 @@ class Cluster:
             try:
                 connection = await self._at(place)
                 return await connection.ask(api, question)
-            except (NotWritten, LoginRefused) as error:
-                if isinstance(error, LoginRefused) and place < 0:
-                    raise
-                why.append(str(error))
             except BrokerError:
                 raise
-            except Exception as error:  # noqa: BLE001 -- another may answer
+            except WireError as error:
+                if isinstance(error, LoginRefused) and place < 0:
+                    raise
                 why.append(str(error))
         raise NotWritten("; ".join(dict.fromkeys(why)))
 

@@ -1,17 +1,18 @@
 """One connection to one broker: questions in order, answers in the same order."""
 
 import asyncio
+import ssl
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from ssl import SSLContext
 from struct import Struct
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
+from msgkit.reaching import explained
 from msgkit_kafka.wire.api import Api
 from msgkit_kafka.wire.doors import API_VERSIONS, Nothing
-from msgkit_kafka.wire.errors import ConnectionLost, Garbled, LoginRefused, NotWritten, checked
+from msgkit_kafka.wire.errors import ConnectionLost, Garbled, LoginRefused, NotWritten, WireError, checked
 from msgkit_kafka.wire.fields import Reader
 from msgkit_kafka.wire.versions import missing
 
@@ -34,7 +35,7 @@ class Door:
     """How to get in."""
 
     client: str
-    tls: SSLContext | None = None
+    tls: ssl.SSLContext | None = None
     #: What the broker's certificate must name; None: the host.
     server_hostname: str | None = None
     #: Seconds to get in, and for an answer that nothing delays.
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._open: deque[_Asked] = deque()
         self._number = 0
         self._ended: ConnectionLost | None = None
+        self._failure: Exception | None = None
         self._room: Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._asked_at = self._loop.time()
@@ -80,11 +82,10 @@ class Connection(asyncio.Protocol):
                 loop = asyncio.get_running_loop()
                 await loop.create_connection(lambda: connection, host, port, ssl=door.tls, server_hostname=name)
                 known = await connection.ask(API_VERSIONS, Nothing())
-        except ConnectionLost as error:
-            raise NotWritten(f"{host}:{port}: {error}") from error
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, ConnectionLost) as error:
             connection.abort(str(error))
-            raise NotWritten(f"{host}:{port}: {_why(error, door.timeout)}") from error
+            # What the broker thinks of our certificate is known only afterwards.
+            raise _not_reached(f"{host}:{port}", connection._failure or error, door) from error
         except BaseException:
             connection.abort("not wanted any more")
             raise
@@ -186,6 +187,7 @@ class Connection(asyncio.Protocol):
             asked.answer.set_result(value)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._failure = exc
         self._end(str(exc) if exc is not None else "the broker hung up")
 
     def pause_writing(self) -> None:
@@ -227,8 +229,17 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
 
-def _why(error: BaseException, timeout: float) -> str:
-    return f"it did not answer within {timeout:g} s" if isinstance(error, TimeoutError) else str(error)
+def _not_reached(where: str, error: Exception, door: Door) -> WireError:
+    match error:
+        case TimeoutError():
+            return NotWritten(f"{where}: it did not answer within {door.timeout:g} s")
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ConnectionResetError() if door.tls is not None:
+            # Kafka does so where it expects no TLS.
+            return NotWritten(f"{where}: it hung up while TLS began; is that the port for kafka://?")
+        case ssl.SSLError():
+            return LoginRefused(f"Kafka at {where}: {explained(error, 'kafka')}")
+        case _:
+            return NotWritten(f"{where}: {error}")
 
 
 def _no_kafka(begin: bytes) -> str:

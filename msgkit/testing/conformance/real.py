@@ -1,9 +1,11 @@
 """The harness of a real broker: hurt by its own means, and by the proxy before it."""
 
 import asyncio
+from collections.abc import Sequence
+from itertools import cycle
 from types import TracebackType
 
-from msgkit.testing.brokers import Broker
+from msgkit.testing.brokers import Broker, Node
 from msgkit.testing.conformance.harness import Harness
 from msgkit.testing.proxy import Direction
 
@@ -19,6 +21,7 @@ class BrokerHarness(Harness):
     many checks share it, each with names of its own. What only one kind of broker can do, such as
     refusing a send, is added by a class of the binding's tests.
 
+    :param one_by_one: is one node at a time of a cluster to be stopped or killed, another each time?
     :raises ConfigurationError: when there is no proxy before the broker
     """
 
@@ -27,8 +30,10 @@ class BrokerHarness(Harness):
     silence = 0.6
     tolerance = 0.25
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, one_by_one: bool = False) -> None:
         self.broker = broker
+        members: Sequence[Broker | Node] = broker.nodes if one_by_one else [broker]
+        self._turns = cycle(members)
         nodes = broker.nodes
         self.proxies = list(dict.fromkeys(node.proxy for node in nodes)) if nodes else [broker.proxy]
 
@@ -59,13 +64,13 @@ class BrokerHarness(Harness):
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        await self.broker.stop()
+        await next(self._turns).stop()
 
     async def start(self) -> None:
         await self.broker.start()
 
     async def kill(self) -> None:
-        await self.broker.kill()
+        await next(self._turns).kill()
 
     async def pause(self) -> None:
         await self.broker.pause()

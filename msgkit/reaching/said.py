@@ -13,11 +13,16 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Said:
-    """Values as they were written: text from a URL and from the environment, anything from code."""
+    """Values as they were written: text from a URL and from the environment, anything from code.
 
-    __slots__ = ("_values",)
+    Each is checked when it is read, and errors name the broker and the option.
+    """
 
-    def __init__(self, values: Mapping[str, object]) -> None:
+    __slots__ = ("_values", "broker")
+
+    def __init__(self, broker: str, values: Mapping[str, object]) -> None:
+        #: How people write it: "Kafka".
+        self.broker = broker
         self._values = values
 
     def __contains__(self, name: str) -> bool:
@@ -29,28 +34,35 @@ class Said:
         number = math.nan if isinstance(value, bool) else _as_number(value)
         if not least <= number <= most:
             bounds = f"of at least {least:g}" if math.isinf(most) else f"between {least:g} and {most:g}"
-            _refuse(name, f"must be seconds {bounds}, not {value!r}{why}")
+            self._refuse(name, f"must be seconds {bounds}, not {value!r}{why}")
         return number
 
     def whole(self, name: str, default: int, *, least: int, most: int, why: str = "") -> int:
         """Return whole seconds within bounds."""
         number = self.number(name, default, least=least, most=most, why=why)
         if number != int(number):
-            _refuse(name, f"must be whole seconds, not {number:g}")
+            self._refuse(name, f"must be whole seconds, not {number:g}")
         return int(number)
 
     def text(self, name: str) -> str | None:
         """Return printable text, or None if there is none."""
         value = self._values.get(name)
         if value is not None and not (isinstance(value, str) and value and value.isprintable()):
-            _refuse(name, f"must be printable text, not {value!r}")
+            self._refuse(name, f"must be printable text, not {value!r}")
         return value
 
     def secret(self, name: str) -> str | None:
         """Return text that no error shows."""
         value = self._values.get(name)
         if value is not None and not isinstance(value, str):
-            _refuse(name, f"must be text, not {type(value).__name__}")
+            self._refuse(name, f"must be text, not {type(value).__name__}")
+        return value
+
+    def token(self, name: str) -> object:
+        """Return text that is some, or a function, or None."""
+        value = self._values.get(name)
+        if value is not None and not callable(value) and not (isinstance(value, str) and value):
+            self._refuse(name, f"must be text or an async function that returns it, not {type(value).__name__}")
         return value
 
     def file(self, name: str) -> str | None:
@@ -58,23 +70,27 @@ class Said:
         value = self._values.get(name)
         path: object = os.fspath(cast("os.PathLike[str]", value)) if isinstance(value, os.PathLike) else value
         if path is not None and not (isinstance(path, str) and path):
-            _refuse(name, f"must be the path of a file, not {value!r}")
+            self._refuse(name, f"must be the path of a file, not {value!r}")
         return path
 
-    def choice(self, name: str, choices: Sequence[str]) -> str:
-        """Return one of the choices, the first of which is the default."""
-        value = self._values.get(name, choices[0])
-        chosen = value.lower() if isinstance(value, str) else ""
-        if chosen not in choices:
-            _refuse(name, f"must be {' or '.join(choices)}, not {value!r}")
-        return chosen
+    def choice(self, name: str, choices: Sequence[str], default: str | None) -> str | None:
+        """Return one of the choices, however it is capitalized."""
+        value = self._values.get(name, default)
+        chosen = value.lower() if isinstance(value, str) else value
+        if chosen is not default and chosen not in choices:
+            self._refuse(name, f"must be {' or '.join(choices)}, not {value!r}")
+        return cast("str | None", chosen)
 
     def truth(self, name: str, *, default: bool) -> bool:
         value = self._values.get(name, default)
         truth = _TRUTH.get(str(value).lower())
         if truth is None:
-            _refuse(name, f"must be true or false, not {value!r}")
+            self._refuse(name, f"must be true or false, not {value!r}")
         return truth
+
+    def _refuse(self, name: str, why: str) -> NoReturn:
+        msg = f"{self.broker}'s option {name} {why}"
+        raise ConfigurationError(msg)
 
 
 def _as_number(value: object) -> float:
@@ -82,8 +98,3 @@ def _as_number(value: object) -> float:
         return float(value) if isinstance(value, (str, int, float)) else math.nan
     except (ValueError, OverflowError):
         return math.nan
-
-
-def _refuse(name: str, why: str) -> NoReturn:
-    msg = f"RabbitMQ's option {name} {why}"
-    raise ConfigurationError(msg)
