@@ -222,8 +222,9 @@ class Cluster:
 
     async def close(self) -> None:
         self._closed = True
-        for opening in tuple(self._opening.values()):
-            opening.cancel()
+        opening = tuple(self._opening.values())
+        for each in opening:
+            each.cancel()
         connections, self._connections = self._connections, {}
-        for connection in connections.values():
-            await connection.close()
+        await asyncio.gather(*(each.close() for each in connections.values()))
+        await asyncio.gather(*opening, return_exceptions=True)

@@ -25,6 +25,8 @@ _SIZE, _NUMBER = Struct(">i"), Struct(">i")
 _MOST = 1 << 28
 #: Seconds without a question. Brokers end what nobody uses, most of them after ten minutes.
 _IDLE = 20.0
+#: Seconds for the broker to take our last words.
+_LINGER = 1.0
 #: Unsent bytes above which nothing more is to be written.
 _FULL = 4 * 1024 * 1024
 _HTTP = (b"HTTP", b"\x15\x03")
@@ -62,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._number = 0
         self._ended: ConnectionLost | None = None
         self._failure: Exception | None = None
+        self._gone: Future[None] = self._loop.create_future()
         self._room: Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._asked_at = self._loop.time()
@@ -188,6 +191,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._failure = exc
+        if not self._gone.done():
+            self._gone.set_result(None)
         self._end(str(exc) if exc is not None else "the broker hung up")
 
     def pause_writing(self) -> None:
@@ -208,10 +213,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     async def close(self) -> None:
-        """End it when what was written has left."""
+        """End it when what was written has left. With TLS the broker has a word to say as well."""
         self._end("closed by ourselves")
         if self._transport is not None:
             self._transport.close()
+            await asyncio.wait([self._gone], timeout=_LINGER)
+            self._transport.abort()
 
     def _end(self, why: str) -> None:
         if self._ended is not None:
