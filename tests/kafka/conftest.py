@@ -8,6 +8,7 @@ import pytest
 from msgkit.testing.brokers import Kafka, Provider, Unavailable
 from tests.brokers.requiring import unavailable
 from tests.kafka.harness import KafkaHarness
+from tests.kafka.permitting import guarding
 
 
 def _running(broker: Kafka) -> Iterator[Kafka]:
@@ -18,6 +19,18 @@ def _running(broker: Kafka) -> Iterator[Kafka]:
         unavailable(broker.name, error)
     yield broker
     asyncio.run(broker.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def interop() -> Iterator[Kafka]:
+    """A Kafka that msgkit shares with others."""
+    yield from _running(Kafka(provider="process"))
+
+
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[Kafka]:
+    """One that asks who comes: `create`, `verify` or `assume`, who may do what the page says of that mode."""
+    yield from _running(guarding(["create", "verify", "assume"]))
 
 
 def _each(purpose: str) -> list[object]:
