@@ -90,13 +90,16 @@ class TestOnKafka:
 
                 await until(is_done)
 
-    async def test_a_key_is_forgotten_as_the_page_says(self, shown: Mapping[str, Any], interop: Kafka) -> None:
-        prices: Exchange[bytes] = shown["prices"]
-        readers = prices.queue(f"readers.{new_id()}")
-        async with Application([], topology=[readers], settings=Settings(url=interop.url)) as app:
-            await shown["forget"](app.template, "lamp")
-            async with app.template.receive(readers, timeout=20) as (gone,):
-                assert (gone.payload, gone.key, gone.headers["msgkit-tombstone"]) == (b"", "lamp", True)
+
+@pytest.mark.broker
+@pytest.mark.xdist_group("kafka-interop")
+async def test_a_key_is_forgotten_as_the_page_says(shown: Mapping[str, Any], interop: Kafka) -> None:
+    prices: Exchange[bytes] = shown["prices"]
+    readers = prices.queue(f"readers.{new_id()}")
+    async with Application([], topology=[readers], settings=Settings(url=interop.url)) as app:
+        await shown["forget"](app.template, "lamp")
+        async with app.template.receive(readers, timeout=20) as (gone,):
+            assert (gone.payload, gone.key, gone.headers["msgkit-tombstone"]) == (b"", "lamp", True)
 
 
 class TestPermissions:
