@@ -14,6 +14,7 @@ from msgkit_kafka.options import Auth, Compression, Kafka, Token, topic_name
 from msgkit_kafka.reading import Said
 from msgkit_kafka.tls import Tls
 from msgkit_kafka.wire.errors import LoginRefused, NotWritten
+from msgkit_kafka.wire.records import is_available
 from msgkit_kafka.wire.sasl import Bearer, Plain, Sasl, Scram
 
 __all__ = ["Address", "KafkaSettings"]
@@ -129,6 +130,8 @@ class KafkaSettings:
             server_hostname=said.text("server_hostname"),
         )
         _check_security(settings, said)
+        if not is_available(settings.compression):
+            raise ConfigurationError(f"Kafka's option compression={settings.compression} takes pip install cramjam")
         return settings
 
 

@@ -5,7 +5,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from ssl import SSLContext
+from ssl import SSLCertVerificationError, SSLContext
 from struct import Struct
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
@@ -82,9 +82,13 @@ class Connection(asyncio.Protocol):
                 known = await connection.ask(API_VERSIONS, Nothing())
         except ConnectionLost as error:
             raise NotWritten(f"{host}:{port}: {error}") from error
+        except SSLCertVerificationError as error:
+            connection.abort(str(error))
+            why = f"the certificate of the broker at {host}:{port} is not trusted: {error.verify_message}"
+            raise LoginRefused(f"{why}; the options ca_file and server_hostname say what is") from error
         except (OSError, UnicodeError) as error:
             connection.abort(str(error))
-            raise NotWritten(f"{host}:{port}: {_why(error, door.timeout)}") from error
+            raise NotWritten(f"{host}:{port}: {_why(error, door)}") from error
         except BaseException:
             connection.abort("not wanted any more")
             raise
@@ -227,8 +231,10 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
 
-def _why(error: BaseException, timeout: float) -> str:
-    return f"it did not answer within {timeout:g} s" if isinstance(error, TimeoutError) else str(error)
+def _why(error: BaseException, door: Door) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it did not answer within {door.timeout:g} s"
+    return str(error) or ("it hung up" if door.tls is None else "it hung up: it may speak no TLS there")
 
 
 def _no_kafka(begin: bytes) -> str:
