@@ -29,8 +29,8 @@ def interop() -> Iterator[Kafka]:
 
 @pytest.fixture(scope="session")
 def guarded() -> Iterator[Kafka]:
-    """One that asks who comes: `create`, `verify` or `assume`, who may do what the page says of that mode."""
-    yield from _running(guarding(["create", "verify", "assume"]))
+    """One that asks who comes: `create`, `verify` and `assume` may do what the page says of that mode."""
+    yield from _running(guarding(["create", "verify", "assume", "stranger"]))
 
 
 def _each(purpose: str) -> list[object]:
