@@ -23,11 +23,12 @@ PATIENCE = 30.0
 Environment = Mapping[str, str]
 
 
-# One worker has them all, and starts the broker once.
+# One worker has them all of a broker, and starts it once.
 ON_RABBITMQ = [pytest.mark.broker, pytest.mark.xdist_group("rabbitmq-samples")]
+ON_KAFKA = [pytest.mark.broker, pytest.mark.xdist_group("kafka-samples")]
 
 
-@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=ON_RABBITMQ)])
+@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=ON_RABBITMQ), pytest.param("kafka", marks=ON_KAFKA)])
 def url(request: pytest.FixtureRequest) -> str:
     """Where the samples run, which is all that they are told."""
     return GIVEN if request.param == "memory" else str(request.getfixturevalue(request.param).url)
@@ -84,12 +85,13 @@ def test_the_story_of_the_shop_ends_well(environment: Environment) -> None:
         # Nothing can be done to a broker that others run.
         ("memory" if GIVEN.startswith("memory:") else GIVEN, "5 passed, 1 skipped"),
         pytest.param("rabbitmq", "6 passed", marks=ON_RABBITMQ),
+        pytest.param("kafka", "6 passed", marks=ON_KAFKA),
     ],
-    ids=["memory", "rabbitmq"],
+    ids=["memory", "rabbitmq", "kafka"],
 )
 def test_the_integration_tests_pass(wanted: str, outcome: str, request: pytest.FixtureRequest) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    if wanted == "rabbitmq":
+    if wanted in ("rabbitmq", "kafka"):
         # They start one of their own. Without any, they would be skipped, and so is this.
         request.getfixturevalue(wanted)
     ran = subprocess.run(

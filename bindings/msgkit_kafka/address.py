@@ -11,6 +11,7 @@ from msgkit.errors import ConfigurationError
 from msgkit.reaching import Address, Form, Said, Tls
 from msgkit_kafka.options import Auth, Compression, Kafka, Token, topic_name
 from msgkit_kafka.wire.errors import LoginRefused, NotWritten
+from msgkit_kafka.wire.records import is_available
 from msgkit_kafka.wire.sasl import Bearer, Plain, Sasl, Scram
 
 __all__ = ["KafkaSettings"]
@@ -108,6 +109,8 @@ class KafkaSettings:
             server_hostname=said.text("server_hostname"),
         )
         _check_security(settings, said)
+        if not is_available(settings.compression):
+            raise ConfigurationError(f"Kafka's option compression={settings.compression} takes pip install cramjam")
         return settings
 
 

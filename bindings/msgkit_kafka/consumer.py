@@ -1,7 +1,6 @@
 """One consumer of one queue: a member of its group, that hands out records and is told what became of each."""
 
 import asyncio
-import logging
 from asyncio import Future
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -29,7 +28,6 @@ from msgkit_kafka.wire.subscriptions import Partition
 
 __all__ = ["KafkaConsumer"]
 
-_log = logging.getLogger("msgkit.kafka")
 #: Seconds for running handlers of a partition that another member is to have. It waits for them.
 _HANDOVER = 300.0
 #: Seconds for copies to be confirmed when a consumer is closed, and then for what is done to be committed.
@@ -196,6 +194,7 @@ class KafkaConsumer:
         await self._commits.close()
         await self._membership.close()
         self._parts.clear()
+        self.alarm(None)
         self._home.leave(self)
 
     # -- for the membership
@@ -253,7 +252,7 @@ class KafkaConsumer:
 
     async def _move(self, part: Part, offset: int, order: str) -> None:
         """Go on elsewhere: what is in hand ends as it will, and comes again where it is read again."""
-        if offset >= part.progress.end:
+        if offset >= part.progress.end and not part.is_broken:
             self._feed.skip(part, offset)
         else:
             part.is_closing = True
@@ -264,10 +263,12 @@ class KafkaConsumer:
             part = self._parts[part.partition] = self._begun(part.partition, Standing(offset, Committed()), offset)
         part.order = order
         await self._commits.finish([part.partition], _PATIENCE)
+        self.alarm(None)
         self._look()
 
     def alarm(self, why: str | None, /) -> None:
-        self._home.alarm(self._queue.name, why)
+        if why is not None or not any(part.is_broken for part in self._parts.values()):
+            self._home.alarm(self._queue.name, why)
 
     def _point(self, partition: Partition) -> Point | None:
         part = self._parts.get(partition)
@@ -277,10 +278,8 @@ class KafkaConsumer:
 
     def _unreadable(self, part: Part, error: WireError) -> None:
         """Stop here rather than lose what cannot be read."""
-        text = part.unreadable(error)
-        _log.error("%s", text)
         part.is_broken = True
-        self._home.alarm(self._queue.name, text)
+        self.alarm(part.unreadable(error))
 
     # -- handing out
 

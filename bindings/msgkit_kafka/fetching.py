@@ -32,6 +32,8 @@ _MOST = 4
 _ANY_EPOCH = -1
 _COMMITTED = 1
 _LOOKS = 20
+#: Seconds for which a replica nearby is read from, until its leader is asked again for one.
+_NEARBY = 300.0
 _NOT_THERE = frozenset({Code.UNKNOWN_TOPIC_OR_PARTITION, Code.UNKNOWN_TOPIC_ID})
 
 
@@ -59,6 +61,8 @@ class Fetcher:
         self._wishes: dict[Wish, None] = {}
         #: Connections that wait for an answer.
         self._busy: set[Connection] = set()
+        #: Replicas that leaders want to be read from, and until when.
+        self._nearby: dict[Partition, tuple[int, float]] = {}
         self._opening: dict[tuple[int, int], Task[None]] = {}
         self._mending: Task[None] | None = None
         self._is_scheduled = False
@@ -103,6 +107,9 @@ class Fetcher:
     def _leader(self, wish: Wish) -> int:
         topic = self._cluster.topics.get(wish.partition.topic)
         number = wish.partition.number
+        node, until = self._nearby.get(wish.partition, (-1, 0.0))
+        if node in self._cluster.nodes and self._loop.time() < until:
+            return node
         return -1 if topic is None or number >= topic.size else topic.leaders[number]
 
     def _free(self, leader: int) -> Connection | None:
@@ -158,6 +165,8 @@ class Fetcher:
                 del self._wishes[wish]
                 self._wishes[wish] = None
         if answer.exception() is not None:
+            for partition in asked:
+                self._nearby.pop(partition, None)
             self._mend()
             return
         for topic in answer.result().topics:
@@ -168,16 +177,21 @@ class Fetcher:
         self._schedule()
 
     def _came(self, wishes: Sequence[Wish], came: FetchedPartition) -> None:
-        code = Code(came.error)
-        if code is not Code.NONE:
-            for wish in wishes:
-                self._wrong(wish, BrokerError(code))
-            return
-        if not came.records:
-            return
+        partition = wishes[0].partition
+        if came.error != Code.NONE:
+            if self._nearby.pop(partition, None) is None:
+                for wish in wishes:
+                    self._wrong(wish, BrokerError(Code(came.error)))
+            # Else it is behind, or follows no more: the leader knows.
+        elif came.records:
+            self._granted(wishes, came, came.records)
+        elif came.preferred >= 0:
+            self._nearby[partition] = came.preferred, self._loop.time() + _NEARBY
+
+    def _granted(self, wishes: Sequence[Wish], came: FetchedPartition, records: memoryview) -> None:
         position = wishes[0].position
         try:
-            found = decode(came.records, position=position, aborted=came.aborted, committed_only=True)
+            found = decode(records, position=position, aborted=came.aborted, committed_only=True)
         except Garbled as error:
             for wish in wishes:
                 self._failed(wish, error)
@@ -218,6 +232,7 @@ class Fetcher:
             await self._cluster.connection(leader, _purpose(number))
         except WireError as error:
             _log.debug("broker %d cannot be read from: %s", leader, error)
+            self._nearby = {each: there for each, there in self._nearby.items() if there[0] != leader}
             self._mend()
         else:
             self._schedule()

@@ -10,7 +10,7 @@ from msgkit_kafka.wire.errors import WireError
 from msgkit_kafka.wire.logs import ProducedPartition
 from msgkit_kafka.wire.records import NewRecord
 
-__all__ = ["Batch", "Identity", "InDoubt", "Line", "NoSuchTopic", "Stored", "Write", "fail", "texts"]
+__all__ = ["Batch", "Identity", "InDoubt", "Line", "NoSuchTopic", "Stored", "Write", "fail", "give_up", "texts"]
 
 
 class NoSuchTopic(WireError):
@@ -76,6 +76,14 @@ def fail(writes: Iterable[Write], error: WireError) -> None:
     for write in writes:
         if not write.future.done():
             write.future.set_exception(error)
+
+
+def give_up(lines: Iterable[Line], error: WireError) -> None:
+    """Fail what was never written."""
+    for line in lines:
+        if line.batch is None:
+            waiting, line.waiting = line.waiting, deque()
+            fail(waiting, error)
 
 
 def texts(outcome: ProducedPartition) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from msgkit.spi.pauses import pause
-from msgkit_kafka.lines import Batch, Identity, InDoubt, Line, NoSuchTopic, Stored, Write, fail, texts
+from msgkit_kafka.lines import Batch, Identity, InDoubt, Line, NoSuchTopic, Stored, Write, fail, give_up, texts
 from msgkit_kafka.partitioning import partition_of
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Connection
@@ -305,8 +305,11 @@ class Producer:
             while self._troubled:
                 try:
                     await self._make_ready()
-                except WireError:
+                except WireError as error:
                     failures += 1
+                    if isinstance(error, BrokerError) and error.code is Code.CLUSTER_AUTHORIZATION_FAILED:
+                        give_up(self._troubled, error)
+                        self.wake()
                 else:
                     self.wake()
                     await asyncio.sleep(0)

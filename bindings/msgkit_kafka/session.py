@@ -85,6 +85,8 @@ class Session:
         self._replies: Replies | None = None
         self._answering = asyncio.Lock()
         self._recovering: Task[None] | None = None
+        #: Why queues get nothing, though the brokers are there.
+        self._alarms: dict[str, str] = {}
         self._closed = False
 
     async def connect(self) -> None:
@@ -288,7 +290,13 @@ class Session:
         finally:
             self._recovering = None
         _log.info("Kafka is back, after %.1f s and %d tries", self._loop.time() - began, failures + 1)
+        self._all_is_well()
+
+    def _all_is_well(self) -> None:
         self._tell(Up())
+        for why in self._alarms.values():
+            # That was not in the way of the brokers, and still is.
+            self._tell(Fatal(why))
 
     async def _is_there(self) -> bool:
         try:
@@ -312,7 +320,10 @@ class Session:
 
     def alarm(self, queue: str, why: str | None, /) -> None:
         if why is not None:
-            self._tell(Fatal(f"queue {queue!r}: {why}"))
+            self._alarms[queue] = f"queue {queue!r}: {why}"
+            self._tell(Fatal(self._alarms[queue]))
+        elif self._alarms.pop(queue, None) is not None and self._recovering is None:
+            self._all_is_well()
 
     def leave(self, consumer: object, /) -> None:
         self._members = [member for member in self._members if member is not consumer]

@@ -10,6 +10,7 @@ import pytest
 from msgkit.testing.brokers import Kafka, Unavailable
 from tests.brokers.requiring import unavailable
 from tests.kafka.harness import KafkaHarness
+from tests.kafka.permitting import guarding
 
 #: What the conformance suite can run on.
 KAFKAS: Mapping[str, Callable[[], Kafka]] = {
@@ -29,6 +30,18 @@ def running(broker: Kafka) -> Iterator[Kafka]:
         unavailable(broker.name, error)
     yield broker
     asyncio.run(broker.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def interop() -> Iterator[Kafka]:
+    """A Kafka that msgkit shares with others."""
+    yield from running(Kafka(provider="process"))
+
+
+@pytest.fixture(scope="session")
+def guarded() -> Iterator[Kafka]:
+    """One that asks who comes: `create`, `verify` and `assume` may do what the page says of that mode."""
+    yield from running(guarding(["create", "verify", "assume", "stranger"]))
 
 
 @pytest.fixture(

@@ -318,3 +318,10 @@ def test_a_wrong_password_of_a_key_is_not_shown(certificates: Certificates) -> N
 def test_whom_to_trust_and_trusting_anybody_exclude_each_other() -> None:
     with pytest.raises(ConfigurationError, match="verify=false trusts anybody"):
         parse("kafkas://host", {"ca_file": "/ca.pem", "verify": False})
+
+
+def test_a_compression_without_its_library_is_refused_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msgkit_kafka.address.is_available", {"gzip": True, "zstd": False}.__getitem__)
+    with pytest.raises(ConfigurationError, match="compression=zstd takes pip install cramjam"):
+        parse("kafka://host?compression=zstd")
+    assert parse("kafka://host?compression=gzip").compression == "gzip"

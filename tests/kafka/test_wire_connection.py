@@ -1,8 +1,10 @@
 """A connection, against a peer that says what a test has it say."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from struct import pack, unpack
 
 import pytest
@@ -11,6 +13,7 @@ from msgkit_kafka.wire.connection import Connection, Door
 from msgkit_kafka.wire.errors import ConnectionLost, LoginRefused, NotWritten
 from msgkit_kafka.wire.groups import HEARTBEAT, Beat
 from msgkit_kafka.wire.versions import NEEDED
+from tests.rabbitmq.certificates import made
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 DOOR = Door(client="test", timeout=5.0)
@@ -39,7 +42,7 @@ async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 @asynccontextmanager
-async def served(serve: Peer) -> AsyncGenerator[int]:
+async def served(serve: Peer, tls: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
     tasks: set[asyncio.Task[None]] = set()
 
     def come(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,7 +54,7 @@ async def served(serve: Peer) -> AsyncGenerator[int]:
 
         tasks.add(asyncio.ensure_future(work()))
 
-    server = await asyncio.start_server(come, "127.0.0.1", 0)
+    server = await asyncio.start_server(come, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -151,3 +154,25 @@ async def test_a_broker_that_is_too_old_is_refused_and_it_is_said_what_it_lacks(
     async with served(serve) as port, asyncio.timeout(5):
         with pytest.raises(LoginRefused, match=r"older than Kafka 2\.5: it does not know OffsetFetch 7"):
             await connected(port)
+
+
+async def test_a_certificate_that_nobody_trusts_is_told_with_the_options_that_help(tmp_path: Path) -> None:
+    there = made(tmp_path)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(there.certificate, there.key)
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with served(silent, tls=serving) as port:
+        with pytest.raises(LoginRefused, match="not trusted: self-signed certificate; the options ca_file"):
+            await Connection.open("127.0.0.1", port, Door(client="test", tls=ssl.create_default_context()), print)
+
+
+async def test_a_peer_without_tls_is_told_apart_from_one_that_says_nothing() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with served(hang_up) as port:
+        with pytest.raises(NotWritten, match=r"it may speak no TLS there|EOF|reset"):
+            await Connection.open("127.0.0.1", port, Door(client="test", tls=ssl.create_default_context()), print)

@@ -7,25 +7,25 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from msgkit import Application, Backoff, Exchange, MessageTemplate, Settings, listener
+from msgkit import Application, Exchange, MessageTemplate, Settings
 from msgkit.envelope import new_id
 from msgkit.spi import QueueSpec, Replayable, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
 from msgkit_rabbitmq import RabbitQueue, mapping
 from msgkit_rabbitmq.delays import infrastructure
+from tests.brokers.working import Mode, work_through
 from tests.rabbitmq.plain import Plain
-from tests.rabbitmq.trouble import Bench, until
-from tools.rabbitmq_reference import PAGE, meanings, up_to_date
+from tests.rabbitmq.trouble import Bench
+from tools.references import RABBITMQ, meanings
 
-Mode = Literal["create", "verify", "assume"]
-TEXT = PAGE.read_text("utf-8")
+TEXT = RABBITMQ.page.read_text("utf-8")
 KEPT = RabbitQueue(history=timedelta(hours=1))
 PASSWORD = "opens-a-test"  # noqa: S105 -- and nothing else
 
@@ -40,7 +40,7 @@ ON_RABBITMQ = [
 
 
 def test_the_tables_are_those_of_the_source() -> None:
-    assert up_to_date(TEXT) == TEXT, "run tools/rabbitmq_reference.py"
+    assert RABBITMQ.up_to_date(TEXT) == TEXT, "run tools/references.py"
     for table in ("powers", "connection", "queue", "exchange"):
         assert f"<!-- table: {table} -->\n\n| " in TEXT
 
@@ -75,7 +75,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
     """What is defined by the blocks of the page."""
     module = ModuleType("page_rabbitmq_on_rabbitmq")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    document = Document.parse(str(PAGE), PythonCodeBlockParser())
+    document = Document.parse(str(RABBITMQ.page), PythonCodeBlockParser())
     document.namespace = vars(module)
     for block in document:
         block.evaluate()
@@ -112,15 +112,15 @@ class TestOnRabbitMQ:
 
     @pytest.mark.parametrize("mode", ["create", "verify", "assume"])
     async def test_the_permissions_on_the_page_are_enough(self, interop: RabbitMQ, vhost: str, mode: Mode) -> None:
-        await work_through(f"{interop.url}/{vhost}", "create")
-        await work_through(await user_with(interop, vhost, permissions(mode)), mode)
+        await worked_through(f"{interop.url}/{vhost}", "create")
+        await worked_through(await user_with(interop, vhost, permissions(mode)), mode)
 
     async def test_whoever_starts_first_makes_the_delays_with_what_the_page_adds(
         self, interop: RabbitMQ, vhost: str
     ) -> None:
         (added,) = re.findall(r"makes the delays, and needs `(.*)` in all three", TEXT)
         url = await user_with(interop, vhost, [f"{each}|^{added}$" for each in permissions("create")])
-        await work_through(url, "create")
+        await worked_through(url, "create")
 
 
 async def user_with(broker: RabbitMQ, vhost: str, permissions: Sequence[str]) -> str:
@@ -140,28 +140,9 @@ def permissions(mode: Mode) -> list[str]:
     return [other if cell == "the same" else cell for cell, other in zip(found, above, strict=True)]
 
 
-async def work_through(url: str, mode: Mode) -> None:
+async def worked_through(url: str, mode: Mode) -> None:
     """Do all that the page grants."""
-    orders = Exchange("orders", str)
-    billing = orders.queue("billing", options=[KEPT])
-
-    @listener(billing, retry=Backoff(attempts=2, first=0.1, jitter=0))
-    async def bill(order: str) -> str:
-        if order == "bad":
-            raise ValueError(order)
-        return order
-
-    async with Application([bill], settings=Settings(url=url, topology=mode)) as app:
-        assert await app.template.request(billing, "asked", str, timeout=10) == "asked"
-        await app.template.send(orders, "later", delay=0.1)
-        await app.template.send(orders, "bad")
-
-        async def is_done() -> bool:
-            health: Any = await app.health()
-            counted = health["queues"]["billing"]
-            return (counted["handled"], counted["dead"]) == (2, 1)
-
-        await until(is_done)
+    await work_through(url, mode, KEPT)
     await read_again(url)
 
 

@@ -140,6 +140,8 @@ class Cluster:
         if ways.error == Code.UNSUPPORTED_SASL_MECHANISM:
             offered = ", ".join(ways.mechanisms) or "none"
             raise LoginRefused(f"Kafka at {server} does not offer {credentials.mechanism}, but {offered}")
+        if ways.error == Code.ILLEGAL_SASL_STATE:
+            raise LoginRefused(f"Kafka at {server} asks nobody for a login there: take another port, or say none")
         checked(ways.error)
         said: bytes | None = credentials.first()
         while said is not None:

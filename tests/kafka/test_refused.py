@@ -1,0 +1,41 @@
+"""What a Kafka does not let us do, and who hears of it."""
+
+import pytest
+
+from msgkit import Application, Exchange, MessageTemplate, Settings
+from msgkit.envelope import new_id
+from msgkit.errors import ConfigurationError, SendRefused
+from msgkit.testing.brokers import Kafka
+from tests.kafka.permitting import PASSWORD
+
+pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("kafka-interop")]
+
+
+def as_user(broker: Kafka, user: str) -> str:
+    return broker.url.replace("://", f"://{user}@")
+
+
+async def start(url: str) -> None:
+    async with Application([], topology=[Exchange("orders", str)], settings=Settings(url=url)):
+        pass
+
+
+async def test_a_wrong_password_ends_the_start_and_is_not_shown(guarded: Kafka) -> None:
+    with pytest.raises(ConfigurationError, match="refuses the user or the password") as refused:
+        await start(as_user(guarded, "create:mistaken"))
+    assert "mistaken" not in str(refused.value)
+
+
+async def test_a_login_that_nobody_asks_for_ends_the_start(interop: Kafka) -> None:
+    with pytest.raises(ConfigurationError, match="asks nobody for a login there"):
+        await start(as_user(interop, "app:mistaken"))
+
+
+async def test_who_may_write_nothing_hears_it_at_once(guarded: Kafka) -> None:
+    orders = Exchange(new_id(), str)
+    async with Application([], topology=[orders], settings=Settings(url=f"kafka://{guarded.direct[0]}")):
+        url = as_user(guarded, f"stranger:{PASSWORD}")
+        async with MessageTemplate(Settings(url=url, topology="assume")) as stranger:
+            for _ in range(2):
+                with pytest.raises(SendRefused, match="cluster authorization failed"):
+                    await stranger.send(orders, "x", timeout=60)
