@@ -29,7 +29,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="module")
-def guarded(certificates: Certificates) -> Iterator[Kafka]:
+def locked(certificates: Certificates) -> Iterator[Kafka]:
     identity = certificates.key.parent / "identity.pem"
     identity.write_bytes(certificates.key.read_bytes() + certificates.certificate.read_bytes())
     config = {
@@ -88,9 +88,9 @@ async def sends(broker: Kafka, certificates: Certificates, options: Mapping[str,
     ("user", "auth"), [("alice", None), ("alice", "plain"), ("bob", "scram-sha-256"), ("bob", "scram-sha-512")]
 )
 async def test_who_knows_the_password_gets_in(
-    guarded: Kafka, certificates: Certificates, user: str, auth: str | None
+    locked: Kafka, certificates: Certificates, user: str, auth: str | None
 ) -> None:
-    await sends(guarded, certificates, {"auth": auth}, user)
+    await sends(locked, certificates, {"auth": auth}, user)
 
 
 @pytest.mark.parametrize(
@@ -104,23 +104,23 @@ async def test_who_knows_the_password_gets_in(
     ],
 )
 async def test_who_is_not_let_in_is_told_why_at_once_and_without_the_password(
-    guarded: Kafka, certificates: Certificates, options: dict[str, object], why: str
+    locked: Kafka, certificates: Certificates, options: dict[str, object], why: str
 ) -> None:
     async with asyncio.timeout(15):
         with pytest.raises(ConfigurationError, match=why) as refused:
-            await sends(guarded, certificates, options)
+            await sends(locked, certificates, options)
     assert "mistaken" not in str(refused.value)
     assert PASSWORD not in str(refused.value)
 
 
 async def test_a_mechanism_that_is_not_offered_is_named_with_those_that_are(
-    guarded: Kafka, certificates: Certificates
+    locked: Kafka, certificates: Certificates
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"does not offer OAUTHBEARER, but .*PLAIN"):
-        await sends(guarded, certificates, {"auth": "oauthbearer", "token": "opens.nothing"}, user="")
+        await sends(locked, certificates, {"auth": "oauthbearer", "token": "opens.nothing"}, user="")
 
 
-async def test_a_port_without_tls_is_told_of(guarded: Kafka) -> None:
+async def test_a_port_without_tls_is_told_of(locked: Kafka) -> None:
     with pytest.raises(BrokerUnavailable, match="is that the port for kafka://"):
-        async with MessageTemplate(Settings(url=f"kafkas://{guarded.direct[0]}", wait_for_broker=1)) as template:
+        async with MessageTemplate(Settings(url=f"kafkas://{locked.direct[0]}", wait_for_broker=1)) as template:
             await template.declare(QUEUE)
