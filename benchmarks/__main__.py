@@ -35,6 +35,10 @@ def _reports(asked: argparse.Namespace) -> Iterator[Report]:
         yield report.and_also(startup.measure(rounds=rounds))
     if which == "startup":
         yield startup.measure(rounds=rounds)
+    if which == "kafka":
+        from benchmarks.kafka import comparison as on_kafka  # noqa: PLC0415 -- as below
+
+        yield _on_a_broker(on_kafka.measure(messages=messages or 10_000, rounds=rounds))
     if which == "rabbitmq":
         # What starts brokers is large, too.
         from benchmarks.rabbitmq import comparison as on_rabbitmq  # noqa: PLC0415 -- see above
@@ -53,7 +57,7 @@ def _on_a_broker(comparison: Coroutine[None, None, Report]) -> Report:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    which = ("overhead", "memory", "startup", "all", "rabbitmq")
+    which = ("overhead", "memory", "startup", "all", "kafka", "rabbitmq")
     parser.add_argument("benchmark", choices=which, help="what to measure; see benchmarks/README.md")
     parser.add_argument("--messages", type=_positive, help="how many, instead of 10,000 (memory: a million)")
     parser.add_argument("--rounds", type=_positive, default=7, help="how often, in turns (7)")

@@ -76,7 +76,7 @@ async def _taken(program: str, *arguments: str, **environment: str) -> _Costs:
     printed, _ = await process.communicate()
     if process.returncode:
         # It has said why.
-        sys.exit(f"the turn of {arguments[0]} failed")
+        sys.exit(f"the turn of {arguments[0].partition(':')[2]} failed")
     return {what: Cost(**cost) for what, cost in json.loads(printed).items()}
 
 
