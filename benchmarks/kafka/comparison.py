@@ -1,4 +1,4 @@
-"""All of them in turns, round by round, against one Kafka, on topics of eight partitions and of one."""
+"""All of them in turns, round by round, against one Kafka, on topics of one partition and of eight."""
 
 from functools import partial
 
@@ -31,10 +31,10 @@ _TURNS = (
 async def measure(*, messages: int, rounds: int) -> Report:
     async with running(partial(Kafka, provider="process"), URL) as url:
         # A broker that has just begun takes several times as long for whoever comes first.
-        await taken(_TURN, _TURNS[:2], messages, "8", **{URL: url})
+        await taken(_TURN, _TURNS[:2], messages, "1", **{URL: url})
         take = partial(taken, _TURN, _TURNS, messages, **{URL: url})
-        measured = [(await take("8"), await take("1")) for _ in range(rounds)]
-    eight, one = zip(*measured, strict=True)
-    return side_by_side("kafka", _TURNS, eight, "topics of eight partitions").and_also(
-        side_by_side("one_partition", _TURNS, one, "topics of one partition")
+        measured = [(await take("1"), await take("8")) for _ in range(rounds)]
+    one, eight = zip(*measured, strict=True)
+    return side_by_side("kafka", _TURNS, one, "topics of one partition").and_also(
+        side_by_side("eight_partitions", _TURNS, eight, "topics of eight partitions")
     )
