@@ -5,7 +5,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 
 from benchmarks import memory, startup
 from benchmarks.cores import stay_on_one
@@ -35,23 +35,29 @@ def _reports(asked: argparse.Namespace) -> Iterator[Report]:
         yield report.and_also(startup.measure(rounds=rounds))
     if which == "startup":
         yield startup.measure(rounds=rounds)
+    if which == "kafka":
+        from benchmarks.kafka import comparison as on_kafka  # noqa: PLC0415 -- as below
+
+        yield _on_a_broker(on_kafka.measure(messages=messages or 10_000, rounds=rounds))
     if which == "rabbitmq":
-        yield _on_rabbitmq(messages=messages or 10_000, rounds=rounds)
+        # What starts brokers is large, too.
+        from benchmarks.rabbitmq import comparison as on_rabbitmq  # noqa: PLC0415 -- see above
+
+        yield _on_a_broker(on_rabbitmq.measure(messages=messages or 10_000, rounds=rounds))
 
 
-def _on_rabbitmq(*, messages: int, rounds: int) -> Report:
-    from benchmarks.rabbitmq import comparison  # noqa: PLC0415 -- what starts brokers is large, too
+def _on_a_broker(comparison: Coroutine[None, None, Report]) -> Report:
     from msgkit.testing.brokers import Unavailable  # noqa: PLC0415 -- as above
 
     try:
-        return asyncio.run(comparison.measure(messages=messages, rounds=rounds))
+        return asyncio.run(comparison)
     except Unavailable as error:
         sys.exit(str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    which = ("overhead", "memory", "startup", "all", "rabbitmq")
+    which = ("overhead", "memory", "startup", "all", "kafka", "rabbitmq")
     parser.add_argument("benchmark", choices=which, help="what to measure; see benchmarks/README.md")
     parser.add_argument("--messages", type=_positive, help="how many, instead of 10,000 (memory: a million)")
     parser.add_argument("--rounds", type=_positive, default=7, help="how often, in turns (7)")

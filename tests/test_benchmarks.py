@@ -27,10 +27,11 @@ STARTS = {
     "msgkit_first_message",
     "faststream_first_message",
 }
-KINDS = {
-    f"{who}.{what}"
-    for who in ("msgkit", "aio_pika", "faststream")
-    for what in ("publish", "publish_pipelined", "consume")
+WHAT = ("publish", "publish_pipelined", "consume")
+ON_RABBITMQ = {f"{who}.{what}" for who in ("msgkit", "aio_pika", "faststream") for what in WHAT}
+ON_KAFKA = {
+    *(f"{who}.{what}" for who in ("msgkit", "aiokafka", "faststream", "confluent") for what in WHAT),
+    "faststream.consume_at_most_once",
 }
 FORM = ("benchmark", "unit", "results", "runs")
 
@@ -90,20 +91,30 @@ def assert_measures_memory(report: dict[str, Any]) -> None:
     assert all(run["rss_kib"] > 0 and run["blocks"] > 0 for run in report["runs"])
 
 
-def assert_measures_rabbitmq(report: dict[str, Any], *, rounds: int) -> None:
-    assert tuple(report) == (*FORM, "also")
-    assert (report["benchmark"], report["unit"]) == ("rabbitmq", "messages/s")
-    cpu, ratios = report["also"]
+def assert_compares(report: dict[str, Any], benchmark: str, kinds: set[str], *, rounds: int) -> None:
+    assert (report["benchmark"], report["unit"]) == (benchmark, "messages/s")
+    cpu, ratios = report["also"][:2]
     assert (cpu["benchmark"], cpu["unit"]) == ("cpu_us", "us/message")
     assert (ratios["benchmark"], ratios["unit"]) == ("ratios", "msgkit/other")
-    for figures, kinds in (
-        (report, KINDS),
-        (cpu, KINDS),
-        (ratios, {kind for kind in KINDS if not kind.startswith("msgkit.")}),
+    for figures, measured in (
+        (report, kinds),
+        (cpu, kinds),
+        (ratios, {kind for kind in kinds if not kind.startswith("msgkit.")}),
     ):
-        assert set(figures["results"]) == kinds
-        assert [set(each) for each in figures["runs"]] == [kinds] * rounds
+        assert set(figures["results"]) == measured
+        assert [set(each) for each in figures["runs"]] == [measured] * rounds
         assert all(figure > 0 for each in figures["runs"] for figure in each.values())
+
+
+def compared_on(broker: str, *, rounds: int, within: float) -> dict[str, Any]:
+    ran = run(broker, "--messages", "20", "--rounds", str(rounds), "--json", within=within)
+    if ran.stderr.startswith("no ") and " can be had here" in ran.stderr:
+        unavailable(broker, Unavailable(ran.stderr))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    (line,) = ran.stdout.splitlines()
+    report: dict[str, Any] = json.loads(line)
+    assert tuple(report) == (*FORM, "also")
+    return report
 
 
 def test_what_a_message_costs_is_measured_side_by_side_in_one_run() -> None:
@@ -137,18 +148,35 @@ def test_a_person_gets_a_table() -> None:
 @pytest.mark.broker
 @pytest.mark.xdist_group("rabbitmq-benchmark")
 def test_clients_of_rabbitmq_are_measured_side_by_side_in_one_run() -> None:
-    ran = run("rabbitmq", "--messages", "20", "--rounds", "2", "--json", within=180)
-    if ran.stderr.startswith("no RabbitMQ can be had here"):
-        unavailable("rabbitmq", Unavailable(ran.stderr))
-    assert (ran.returncode, ran.stderr) == (0, "")
-    (line,) = ran.stdout.splitlines()
-    assert_measures_rabbitmq(json.loads(line), rounds=2)
+    assert_compares(compared_on("rabbitmq", rounds=2, within=180), "rabbitmq", ON_RABBITMQ, rounds=2)
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+@pytest.mark.xdist_group("kafka-benchmark")
+def test_clients_of_kafka_are_measured_side_by_side_on_one_partition_and_on_eight() -> None:
+    one = compared_on("kafka", rounds=1, within=300)
+    assert_compares(one, "kafka", ON_KAFKA, rounds=1)
+    assert_compares(one["also"][2], "eight_partitions", ON_KAFKA, rounds=1)
 
 
 def test_a_rabbitmq_that_is_named_and_not_there_is_told_of_without_its_password() -> None:
     ran = run("rabbitmq", MSGKIT_BENCH_RABBITMQ_URL="amqp://guest:sesame@127.0.0.1:1")
     assert ran.returncode == 1
     assert ran.stderr.startswith("RabbitMQ cannot be reached: ")
+    assert "sesame" not in ran.stderr
+
+
+def test_a_kafka_that_is_named_and_not_there_is_told_of() -> None:
+    ran = run("kafka", MSGKIT_BENCH_KAFKA_URL="kafka://127.0.0.1:1")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Kafka cannot be reached: ")
+
+
+def test_a_kafka_that_asks_for_a_password_is_refused_without_quoting_it() -> None:
+    ran = run("kafka", MSGKIT_BENCH_KAFKA_URL="kafka://guest:sesame@127.0.0.1:1")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("MSGKIT_BENCH_KAFKA_URL: it is kafka://host:port,host:port")
     assert "sesame" not in ran.stderr
 
 

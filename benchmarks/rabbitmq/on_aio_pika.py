@@ -8,7 +8,7 @@ from functools import partial
 from aio_pika import DeliveryMode, Message, connect_robust
 from aio_pika.abc import AbstractIncomingMessage
 
-from benchmarks.rabbitmq.work import ORDER, PATIENCE, PREFETCH, Handled, OrderPlaced, Side, one_by_one, pipelined
+from benchmarks.clients.work import ORDER, PATIENCE, PREFETCH, Handled, OrderPlaced, Side, one_by_one, pipelined
 
 __all__ = ["aio_pika"]
 

@@ -7,7 +7,7 @@ from functools import partial
 from faststream import AckPolicy
 from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
 
-from benchmarks.rabbitmq.work import ORDER, PATIENCE, PREFETCH, Handled, OrderPlaced, Side, one_by_one, pipelined
+from benchmarks.clients.work import ORDER, PATIENCE, PREFETCH, Handled, OrderPlaced, Side, one_by_one, pipelined
 
 __all__ = ["faststream"]
 

@@ -60,7 +60,6 @@ class Producer:
         self._compression: Compression = compression
         self._loop = asyncio.get_running_loop()
         self._lines: dict[tuple[str, int], Line] = {}
-        self._line_of: dict[Future[Stored], Line] = {}
         self._dirty: dict[Line, None] = {}
         self._troubled: dict[Line, None] = {}
         self._is_scheduled = False
@@ -78,7 +77,6 @@ class Producer:
         The future fails with `NoSuchTopic`, with `BrokerError` when the broker does not take it, and with `InDoubt`.
         """
         future: Future[Stored] = self._loop.create_future()
-        future.add_done_callback(self._forget)
         self._put(topic, partition, Write(record, future, size_of(record)))
         return future
 
@@ -89,7 +87,6 @@ class Producer:
         if line is None:
             line = self._lines[topic, partition] = Line(topic, partition)
         line.waiting.append(write)
-        self._line_of[write.future] = line
         self._wake(line)
 
     def _place(self, topic: str, key: bytes | None) -> int:
@@ -101,13 +98,12 @@ class Producer:
 
     def abandon(self, future: "Future[Stored]") -> bool:
         """Take back what the broker cannot have; tell whether it was taken back."""
-        line = self._line_of.get(future)
-        if line is None:
-            return False
-        for write in line.waiting:
-            if write.future is future:
-                line.waiting.remove(write)
-                return True
+        # It is looked for, since that is rare, and keeping count of where each one waits is not.
+        for line in self._lines.values():
+            for write in line.waiting:
+                if write.future is future:
+                    line.waiting.remove(write)
+                    return True
         return False
 
     def wake(self) -> None:
@@ -123,9 +119,6 @@ class Producer:
             await asyncio.wait([self._mending])
 
     # -- writing: once for all that was sent in one turn of the loop
-
-    def _forget(self, future: "Future[Stored]") -> None:
-        self._line_of.pop(future, None)
 
     def _wake(self, line: Line) -> None:
         if not line.is_flying and line not in self._troubled:

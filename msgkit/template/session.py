@@ -56,24 +56,29 @@ class Session:
 
     async def prepare(self, to: Destination[Any]) -> Outgoing:
         """Return a destination ready to be sent to, its broker connected."""
-        self.refuse_other_loops()
-        if not isinstance(to, Destination):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
-            raise no_destination(to)
-        known = self.outgoing.get(to)
-        if known is None:
-            link = await self.link_of(to)
-            known = Outgoing(to, link=link, naming=self.naming, conversion=self.conversion, clock=self.clock)
-            if len(self.outgoing) >= _DESTINATIONS:
-                self.outgoing.clear()
-            self.outgoing[to] = known
-        return known
+        return self._known(to) or await self._made(to)
 
     async def reach(self, to: Destination[Any], timeout: float) -> tuple[Outgoing, float]:
         """Do as `prepare` does, in the time that a message to it has; return the time that is left, too.
 
         :raises SendRefused: when its broker cannot be reached by then
         """
-        return await reached(self.prepare(to), str(to), timeout)
+        known = self._known(to)
+        return (known, timeout) if known is not None else await reached(self._made(to), str(to), timeout)
+
+    def _known(self, to: Destination[Any]) -> Outgoing | None:
+        self.refuse_other_loops()
+        if not isinstance(to, Destination):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers without a type checker
+            raise no_destination(to)
+        return self.outgoing.get(to)
+
+    async def _made(self, to: Destination[Any]) -> Outgoing:
+        link = await self.link_of(to)
+        made = Outgoing(to, link=link, naming=self.naming, conversion=self.conversion, clock=self.clock)
+        if len(self.outgoing) >= _DESTINATIONS:
+            self.outgoing.clear()
+        self.outgoing[to] = made
+        return made
 
     async def link_of(self, destination: Destination[Any]) -> Link:
         return await self.links.get(self.naming.broker(destination))

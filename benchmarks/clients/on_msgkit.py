@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from benchmarks.rabbitmq.work import IN_FLIGHT, ORDER, PREFETCH, Handled, OrderPlaced, Side, one_by_one
+from benchmarks.clients.work import IN_FLIGHT, ORDER, PREFETCH, Handled, OrderPlaced, Side, one_by_one
 from msgkit import Application, Queue, Settings, listener
 
 __all__ = ["msgkit"]

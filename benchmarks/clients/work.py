@@ -10,6 +10,7 @@ from time import perf_counter, process_time
 from pydantic import BaseModel
 
 __all__ = [
+    "BATCH",
     "IN_FLIGHT",
     "ORDER",
     "PATIENCE",
@@ -28,6 +29,8 @@ __all__ = [
 IN_FLIGHT = 256
 #: Deliveries that are not acknowledged yet, at most.
 PREFETCH = 100
+#: Messages that are handled between two commits, at most, where a hand commits them.
+BATCH = 500
 #: Seconds that a publish may wait for its confirmation.
 PATIENCE = 30.0
 

@@ -1,0 +1,1 @@
+"""What clients of a real broker are compared by, whichever broker it is."""
