@@ -165,7 +165,7 @@ async def test_a_certificate_that_nobody_trusts_is_told_with_the_options_that_he
         await reader.read()
 
     async with served(silent, tls=serving) as port:
-        with pytest.raises(LoginRefused, match="not trusted: self-signed certificate; the options ca_file"):
+        with pytest.raises(LoginRefused, match="is not accepted: self-signed certificate; the option ca_file"):
             await Connection.open("127.0.0.1", port, Door(client="test", tls=ssl.create_default_context()), print)
 
 
