@@ -23,8 +23,8 @@ from msgkit.testing.brokers import RabbitMQ, Unavailable
 from msgkit.testing.proxy import Address
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
 from tests.brokers.requiring import unavailable
+from tests.interop.inbox import Inbox
 from tests.rabbitmq.certificates import Certificates, made
-from tests.rabbitmq.inbox import Inbox
 from tests.rabbitmq.trouble import MOST_BYTES, Bench, at, free_port, message, said, settings
 
 pytestmark = pytest.mark.broker
