@@ -1,13 +1,16 @@
-"""The Kafkas of these tests, each started once."""
+"""The Kafkas of these tests, each started once, and one program in Java."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from msgkit import Settings
+from msgkit.envelope import new_id
 from msgkit.testing.brokers import Kafka, Provider, Unavailable
 from tests.brokers.requiring import unavailable
 from tests.kafka.harness import KafkaHarness
+from tests.kafka.plain import Plain
 
 
 def _running(broker: Kafka) -> Iterator[Kafka]:
@@ -18,6 +21,31 @@ def _running(broker: Kafka) -> Iterator[Kafka]:
         unavailable(broker.name, error)
     yield broker
     asyncio.run(broker.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="session")
+def interop() -> Iterator[Kafka]:
+    """A Kafka that msgkit shares with others."""
+    yield from _running(Kafka(provider="process"))
+
+
+@pytest.fixture
+def plain(interop: Kafka) -> Plain:
+    return Plain(interop.url)
+
+
+@pytest.fixture
+def settings(interop: Kafka) -> Settings:
+    return Settings(url=interop.url)
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that nothing else has."""
+    return f"interop.{new_id()}"
+
+
+# -- for the conformance suite
 
 
 def _each(purpose: str) -> list[object]:
