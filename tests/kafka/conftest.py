@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 
 from msgkit import Settings
 from msgkit.envelope import new_id
@@ -11,6 +12,7 @@ from msgkit.testing.brokers import Kafka, Provider, Unavailable
 from tests.brokers.requiring import unavailable
 from tests.kafka.harness import KafkaHarness
 from tests.kafka.plain import Plain
+from tests.kafka.spring import Spring
 
 
 def _running(broker: Kafka) -> Iterator[Kafka]:
@@ -27,6 +29,17 @@ def _running(broker: Kafka) -> Iterator[Kafka]:
 def interop() -> Iterator[Kafka]:
     """A Kafka that msgkit shares with others."""
     yield from _running(Kafka(provider="process"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def spring(interop: Kafka) -> AsyncIterator[Spring]:
+    spring = Spring(interop.url)
+    try:
+        await spring.__aenter__()
+    except Unavailable as error:
+        unavailable("kafka", error)
+    yield spring
+    await spring.__aexit__()
 
 
 @pytest.fixture
