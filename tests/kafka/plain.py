@@ -1,7 +1,7 @@
 """Kafka as a program uses it that has aiokafka and nothing else."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -85,6 +85,16 @@ class Plain:
             value=value,
             headers=headers,
         )
+
+    @asynccontextmanager
+    async def sending(self) -> AsyncGenerator[Callable[[str, bytes, int], Awaitable[object]]]:
+        """Yield what writes values to partitions with one client, and returns when the broker has confirmed each."""
+        async with self._producing(None) as producer:
+
+            async def write(topic: str, value: bytes, partition: int) -> object:
+                return await producer.send_and_wait(topic, value, partition=partition)
+
+            yield write
 
     async def read(self, topic: str, count: int = 1) -> Sequence[PlainRecord]:
         """Return the first records of a topic, which has so many committed ones in the end.

@@ -1,16 +1,16 @@
 """The Spring program: what it can be ordered to do, and what it tells."""
 
 from base64 import b64decode
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from tests.interop import Inbox, JavaProgram
+from tests.interop import Inbox, JavaFailed, JavaProgram
 
-__all__ = ["JavaMember", "JavaRecord", "Spring"]
+__all__ = ["JavaRecord", "Spring"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -46,20 +46,6 @@ class JavaRecord:
         return value.decode()
 
 
-@dataclass(frozen=True, slots=True)
-class JavaMember:
-    """A consumer of Java's own client in a group."""
-
-    records: Inbox[JavaRecord] = field(default_factory=Inbox[JavaRecord])
-    #: How many partitions are its own, whenever that changes.
-    shares: Inbox[int] = field(default_factory=Inbox[int])
-
-    async def has(self, least: int, most: int) -> None:
-        """Return when it has so many partitions."""
-        while not least <= await self.shares.next() <= most:
-            pass
-
-
 class Spring:
     """One JVM with a KafkaTemplate, listeners and members of groups, for as long as a block.
 
@@ -71,8 +57,8 @@ class Spring:
         servers = url.removeprefix("kafka://")
         self._program = JavaProgram("spring-kafka", Path(__file__).parent, servers, on_told=self._told)
         self._order = self._program.order
-        self._inboxes: dict[str, Inbox[JavaRecord]] = {}
-        self._members: dict[str, JavaMember] = {}
+        self._readers: dict[str, Callable[[JavaRecord], None]] = {}
+        self._shares: dict[str, Inbox[int]] = {}
 
     async def __aenter__(self) -> Self:
         """Start it.
@@ -87,10 +73,12 @@ class Spring:
 
     def _told(self, told: Mapping[str, Any]) -> None:
         name = told["to"]
+        if "error" in told:
+            raise JavaFailed(f"{name}: {told['error']}")
         if "partitions" in told:
-            self._members[name.removesuffix(" has")].shares.put(told["partitions"])
+            self._shares[name].put(told["partitions"])
         else:
-            self._inboxes[name].put(JavaRecord.told(told))
+            self._readers[name](JavaRecord.told(told))
 
     # -- Spring: sending
 
@@ -142,7 +130,8 @@ class Spring:
         await self._order("answer", topic=topic, group=f"{topic}.spring")
 
     async def _listen(self, do: str, topic: str) -> Inbox[JavaRecord]:
-        inbox = self._inboxes[topic] = Inbox[JavaRecord]()
+        inbox = Inbox[JavaRecord]()
+        self._readers[topic] = inbox.put
         await self._order(do, topic=topic, group=f"{topic}.spring")
         return inbox
 
@@ -155,13 +144,23 @@ class Spring:
 
     @asynccontextmanager
     async def member(
-        self, name: str, topic: str, group: str, *, metadata: str = "", settings: Mapping[str, str] = _NOTHING
-    ) -> AsyncGenerator[JavaMember]:
-        """Be a member of a group that commits what it is handed; `settings` that are empty are left out."""
-        member = self._members[name] = JavaMember()
-        self._inboxes[name] = member.records
+        self,
+        name: str,
+        topic: str,
+        group: str,
+        on_record: Callable[[JavaRecord], None],
+        *,
+        metadata: str = "",
+        settings: Mapping[str, str] = _NOTHING,
+    ) -> AsyncGenerator[Inbox[int]]:
+        """Be a member of a group that commits what it is handed; `settings` that are empty are left out.
+
+        Yield how many partitions it has, whenever that changes. When it has left, all that it was handed is told.
+        """
+        shares = self._shares[name] = Inbox[int]()
+        self._readers[name] = on_record
         await self._order("join", name=name, topic=topic, group=group, metadata=metadata, settings=dict(settings))
         try:
-            yield member
+            yield shares
         finally:
             await self._order("leave", name=name)

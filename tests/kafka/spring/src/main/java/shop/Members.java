@@ -12,6 +12,7 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.WakeupException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
@@ -56,6 +57,7 @@ final class Members implements AutoCloseable {
         private final KafkaConsumer<byte[], byte[]> consumer;
         private final String topic;
         private final String metadata;
+        private final Map<TopicPartition, OffsetAndMetadata> done = new HashMap<>();
 
         Member(String name, String topic, String metadata, Map<String, Object> settings) {
             super(name);
@@ -69,19 +71,16 @@ final class Members implements AutoCloseable {
             try (consumer) {
                 consumer.subscribe(java.util.List.of(topic), this);
                 while (true) {
-                    var done = new HashMap<TopicPartition, OffsetAndMetadata>();
                     for (var record : consumer.poll(A_WHILE)) {
                         tell(record);
                         done.put(
                                 new TopicPartition(record.topic(), record.partition()),
                                 new OffsetAndMetadata(record.offset() + 1, metadata));
                     }
-                    if (!done.isEmpty()) {
-                        consumer.commitSync(done);
-                    }
+                    commit();
                 }
             } catch (WakeupException left) {
-                // It was told to.
+                // It was told to. What is done is committed before a partition is given up.
             } catch (Exception error) {
                 error.printStackTrace();
                 say(Map.of("to", getName(), "error", error.toString()));
@@ -90,12 +89,25 @@ final class Members implements AutoCloseable {
 
         @Override
         public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
-            say(Map.of("to", getName() + " has", "partitions", consumer.assignment().size()));
+            say(Map.of("to", getName(), "partitions", consumer.assignment().size()));
         }
 
         @Override
         public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
-            say(Map.of("to", getName() + " has", "partitions", consumer.assignment().size() - partitions.size()));
+            commit();
+            say(Map.of("to", getName(), "partitions", consumer.assignment().size() - partitions.size()));
+        }
+
+        private void commit() {
+            if (done.isEmpty()) {
+                return;
+            }
+            try {
+                consumer.commitSync(done);
+                done.clear();
+            } catch (RebalanceInProgressException later) {
+                // Others come or go: it is taken after the next poll.
+            }
         }
 
         private void tell(ConsumerRecord<byte[], byte[]> record) {
