@@ -6,7 +6,8 @@ import pytest
 
 from msgkit import Application, Backoff, Message, MessageTemplate, Queue, Settings, listener
 from tests.interop.inbox import Inbox
-from tests.interop.shop import BY_TYPE_ID, ORDER, ORDER_JSON, OrderCancelled, OrderPlaced
+from tests.interop.shop import BY_TYPE_ID, ORDER, ORDER_JSON, OrderCancelled, OrderPlaced, Quote, QuoteRequest
+from tests.kafka.plain import Plain
 from tests.kafka.spring import Spring
 
 pytestmark = [
@@ -142,3 +143,29 @@ async def test_a_dead_letter_of_msgkit_says_why_to_spring(settings: Settings, sp
     assert got.said("msgkit-dead-attempts") == "2"
     assert got.said("msgkit-dead-error") == "RuntimeError"
     assert got.said("msgkit-dead-text").startswith("no stock for 1.")
+
+
+# -- requests and answers
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "text"])
+async def test_spring_asks_and_msgkit_answers_at_whichever_try(
+    settings: Settings, plain: Plain, spring: Spring, name: str, *, binary: bool
+) -> None:
+    quotes = Queue(name, QuoteRequest)
+    await plain.create_topic(f"{name}.answers", 3)
+
+    @listener(quotes, retry=Backoff(3, first=0.01))
+    async def quote(message: Message[QuoteRequest]) -> Quote:
+        if message.attempt < 2:
+            raise RuntimeError("not yet")
+        return Quote(price=20 * message.payload.pieces)
+
+    async with Application([quote], settings=settings):
+        lamps = {"article": "lamp", "pieces": 2}
+        for partitions in ([0, 1, 2], [1]):
+            answer, headers = await spring.request(
+                name, lamps, answers=f"{name}.answers", partitions=partitions, binary=binary
+            )
+            assert answer == {"price": 40}
+            assert headers["content-type"] == "application/json"

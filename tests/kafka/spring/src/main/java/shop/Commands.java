@@ -97,6 +97,10 @@ final class Commands implements Console.Orders, AutoCloseable {
         asking.start();
         try {
             var record = new ProducerRecord<String, Object>(text(order, "topic"), payload(order));
+            if (numbers.size() > 1) {
+                // Which of them the template reads it says by itself if it is one.
+                record.headers().add(KafkaHeaders.REPLY_TOPIC, topic.getBytes(StandardCharsets.UTF_8));
+            }
             var answer = asking.sendAndReceive(record, java.time.Duration.ofSeconds(SECONDS)).get();
             var headers = new java.util.LinkedHashMap<String, String>();
             answer.headers().forEach(each -> headers.put(each.key(), new String(each.value(), StandardCharsets.ISO_8859_1)));
