@@ -203,7 +203,7 @@ async def test_java_goes_on_at_the_lowest_that_is_not_done_and_repeats_what_msgk
         assert await got.next() == 11
 
 
-@pytest.mark.parametrize("metadata", ["", "checkpoint 7: größe", "msgkit1 00000000  0 - rA0"])
+@pytest.mark.parametrize("metadata", ["", "checkpoint 7: größe", "msgkit1 00000000  0 - r11"])
 async def test_where_java_has_committed_msgkit_goes_on_whatever_is_written_beside_it(
     settings: Settings, plain: Plain, spring: Spring, name: str, metadata: str
 ) -> None:
@@ -223,4 +223,5 @@ async def test_where_java_has_committed_msgkit_goes_on_whatever_is_written_besid
     assert await plain.committed(name, name) == {0: (5, metadata)}
     async with Application([work], settings=settings):
         await plain.send(name, b"5")
-        assert await got.next() == 5
+        await plain.send(name, b"6")
+        assert [await got.next(), await got.next()] == [5, 6]

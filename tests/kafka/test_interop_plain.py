@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from msgkit import Application, Backoff, Exchange, Message, MessageTemplate, Queue, Reject, Settings, listener
-from msgkit.errors import TopologyMismatch
+from msgkit.errors import RemoteError, TopologyMismatch
 from msgkit.testing.brokers import Kafka
 from msgkit_kafka import KafkaQueue, KafkaTopic
 from tests.interop.inbox import Inbox
@@ -356,6 +356,30 @@ async def test_others_ask_and_msgkit_answers_into_the_topic_that_they_name(
     assert answers["c-0"].value == b'{"price":40}'
     assert answers["c-0"].said("content-type") == "application/json"
     assert answers["c-1"].said("msgkit-error-reason") == "there is no piano"
+
+
+async def test_msgkit_asks_and_others_answer(settings: Settings, plain: Plain, name: str) -> None:
+    quotes = Queue(name, QuoteRequest)
+
+    async def answer(body: bytes, *more: tuple[str, bytes], number: int) -> None:
+        request = (await plain.read(name, number))[-1]
+        address = request.said("msgkit-reply-to")
+        topic, partition, _ = address.split("/", 2)
+        known_by = ("msgkit-correlation", request.said("msgkit-correlation").encode())
+        headers = [("msgkit-origin", f"reply:{address}".encode()), known_by, *more]
+        await plain.send(topic, body, partition=int(partition), headers=headers)
+
+    async with MessageTemplate(settings) as template:
+        await template.declare(quotes)
+        lamps = QuoteRequest(article="lamp", pieces=2)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer(b'{"price":40}', number=1))
+            assert await template.request(quotes, lamps, Quote, key="lamp", timeout=20) == Quote(price=40)
+        async with asyncio.TaskGroup() as group:
+            said = [("msgkit-error", b"Reject"), ("msgkit-error-reason", b"sold")]
+            group.create_task(answer(b"", *said, number=2))
+            with pytest.raises(RemoteError, match="sold"):
+                await template.request(quotes, lamps, Quote, key="lamp", timeout=20)
 
 
 # -- what a company has already
