@@ -51,9 +51,7 @@ class Plain:
         """Return when each of its partitions has a leader."""
         async with self._admin() as admin:
             await admin.create_topics([_admin.NewTopic(name, partitions, 1, topic_configs=dict(configs))])
-            async with asyncio.timeout(_PATIENCE):
-                while min(await _leaders(admin, name)) < 0:  # noqa: ASYNC110 -- nobody tells when a topic is led
-                    await asyncio.sleep(0.05)
+            await _size(admin, name)
 
     async def send(
         self,
@@ -150,7 +148,7 @@ class Plain:
 
     async def _assign_all(self, consumer: Any, topic: str) -> None:
         async with self._admin() as admin:
-            size = len(await _leaders(admin, topic))
+            size = await _size(admin, topic)
         consumer.assign([_aiokafka.TopicPartition(topic, number) for number in range(size)])
 
     @asynccontextmanager
@@ -185,9 +183,16 @@ class Plain:
             await producer.stop()
 
 
-async def _leaders(admin: Any, name: str) -> Sequence[int]:
-    (topic,) = await admin.describe_topics([name])
-    return [each["leader"] for each in topic["partitions"]]
+async def _size(admin: Any, name: str) -> int:
+    """Return how many partitions a topic has, when each has a leader."""
+    async with asyncio.timeout(_PATIENCE):
+        while True:
+            (topic,) = await admin.describe_topics([name])
+            leaders = [each["leader"] for each in topic["partitions"]]
+            if leaders and min(leaders) >= 0:
+                return len(leaders)
+            # Nobody tells when it is so.
+            await asyncio.sleep(0.05)
 
 
 def _read(record: Any) -> PlainRecord:
