@@ -73,6 +73,8 @@ class Commits:
         """
         self._dirty.update(also)
         async with self._turn:
+            if not self._dirty:
+                return
             async with asyncio.timeout(_PATIENCE):
                 await self._membership.begun()
             partitions, self._dirty = self._dirty, set()

@@ -3,7 +3,8 @@ r"""Envelopes as Kafka's records, and back. Pure.
 The key is the record's key and the body its value, so that other programs read them; what else is said are
 headers of the names below, each of them text. A record with the header `msgkit-id` is one of ours: its other headers
 are text too, but for those that `msgkit-kinds` names. In a record without it they are bytes, and its place in the log
-is its id. Our names mean the same in both, so that other programs may name a subject, or answer.
+is its id. Our names mean the same in both, so that other programs may name a subject, or ask and answer; they may ask
+as Spring does, too.
 
 A key that is no UTF-8 is read with its odd bytes as `\xff`, a text like any other; its copies have the bytes.
 """
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from msgkit.envelope import NO_HEADERS, Envelope, Kind
 from msgkit.errors import InvalidMessage
 from msgkit.values import Headers, HeaderValue
+from msgkit_kafka.asking import asked
 from msgkit_kafka.kinds import grouped, kinds_in, read, written
 from msgkit_kafka.wire.records import HEAD, NewRecord, Record, size_of
 from msgkit_kafka.wire.records import Headers as Pairs
@@ -230,7 +232,7 @@ def understood(record: Record, source: Source) -> Envelope:
         _text(get(_TYPE)),
         _milliseconds(record.timestamp) if sent_at is None else sent_at,
         _text(get(_CORRELATION)),
-        _text(get(_REPLY_TO)),
+        asked(said) if message_id is None and _REPLY_TO not in said else _text(get(_REPLY_TO)),
         _whole(get(_ATTEMPT)) or 1,
         _moment(get(_EXPIRES)),
         priority=_whole(get(_PRIORITY)),

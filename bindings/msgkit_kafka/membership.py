@@ -269,10 +269,18 @@ class Membership:
             )
             joined = await self._cluster.ask(coordinator, JOIN_GROUP, join, purpose=self._joining, patience=_TO_JOIN)
             if joined.error != Code.MEMBER_ID_REQUIRED:
-                checked(joined.error)
+                checked(joined.error, self._otherwise if joined.error == Code.INCONSISTENT_GROUP_PROTOCOL else None)
                 self.member = joined.member
                 return joined
             self.member = joined.member
+
+    @property
+    def _otherwise(self) -> str:
+        return (
+            f"group {self.group!r} has members that do not share out its partitions by {ASSIGNOR!r}, as msgkit does: "
+            "stop them, or set their partition.assignment.strategy to it, or give the queue a group of its own, "
+            "KafkaQueue(group=…)"
+        )
 
     async def _take_on(self, assigned: frozenset[Partition]) -> None:
         change = Change.between(self._owned, assigned)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgkit.clock import Clock
 from msgkit.envelope import Envelope, Kind, Receipt
 from msgkit.errors import Closed, MessagingError, SendRefused, SendUnknown, Unroutable
+from msgkit_kafka.asking import answering
 from msgkit_kafka.delays import LONGEST, level_for
 from msgkit_kafka.lines import InDoubt, NoSuchTopic, Stored
 from msgkit_kafka.mapping import DUE, ORIGIN, WAIT, address, encoded, size
@@ -109,6 +110,7 @@ class Publisher:
         elif envelope.kind is Kind.REPLY:
             topic, partition = place_of(topic)
             also = {**also, ORIGIN: address(envelope.kind, envelope.destination)}
+            envelope = answering(envelope)
         if delay > 0:
             also = {**also, DUE: address(envelope.kind, topic), WAIT: repr(delay)}
             topic, partition = level_for(delay), 0

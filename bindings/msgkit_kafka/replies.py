@@ -25,11 +25,11 @@ REPLIES = TopicForm(
 )
 
 
-def place_of(address: str) -> tuple[str, int]:
-    """Return the partition in which somebody reads his answers."""
+def place_of(address: str) -> tuple[str, int | None]:
+    """Return where somebody reads his answers: a partition of a topic, or all of them."""
     topic, _, rest = address.partition("/")
     number, _, _ = rest.partition("/")
-    return topic, int(number) if number.isdecimal() else 0
+    return topic, int(number) if number.isdecimal() else None
 
 
 class Replies:

@@ -1,4 +1,4 @@
-"""The Kafkas of these tests, each started once."""
+"""The Kafkas of these tests, each started once, and one program in Java."""
 
 import asyncio
 import os
@@ -6,11 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 
 import pytest
+import pytest_asyncio
 
+from msgkit import Settings
+from msgkit.envelope import new_id
 from msgkit.testing.brokers import Kafka, Unavailable
 from tests.brokers.requiring import unavailable
 from tests.kafka.harness import KafkaHarness
 from tests.kafka.permitting import guarding
+from tests.kafka.plain import Plain
+from tests.kafka.spring import Spring
 
 #: What the conformance suite can run on.
 KAFKAS: Mapping[str, Callable[[], Kafka]] = {
@@ -36,6 +41,33 @@ def running(broker: Kafka) -> Iterator[Kafka]:
 def interop() -> Iterator[Kafka]:
     """A Kafka that msgkit shares with others."""
     yield from running(Kafka(provider="process"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def spring(interop: Kafka) -> AsyncIterator[Spring]:
+    spring = Spring(interop.url)
+    try:
+        await spring.__aenter__()
+    except Unavailable as error:
+        unavailable("kafka", error)
+    yield spring
+    await spring.__aexit__()
+
+
+@pytest.fixture
+def plain(interop: Kafka) -> Plain:
+    return Plain(interop.url)
+
+
+@pytest.fixture
+def settings(interop: Kafka) -> Settings:
+    return Settings(url=interop.url)
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that nothing else has."""
+    return f"interop.{new_id()}"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from msgkit.envelope import Envelope, Kind, new_id
 from msgkit.settlement import ACCEPT
 from msgkit.spi import ExchangeSpec, QueueSpec, RetryCopy, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
-from tests.rabbitmq.inbox import Inbox
+from tests.interop.inbox import Inbox
 from tests.rabbitmq.trouble import Bench, message, plain, queues, settings, until
 
 pytestmark = pytest.mark.broker

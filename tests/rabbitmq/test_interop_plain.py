@@ -10,9 +10,9 @@ import pytest
 from msgkit import Application, Backoff, Exchange, Message, MessageTemplate, Queue, Reject, Settings, listener
 from msgkit.errors import RemoteError
 from msgkit.values import check_headers
-from tests.rabbitmq.inbox import Inbox
+from tests.interop.inbox import Inbox
+from tests.interop.shop import ORDER, ORDER_JSON, OrderPlaced, Quote, QuoteRequest
 from tests.rabbitmq.plain import Plain
-from tests.rabbitmq.shop import ORDER, ORDER_JSON, OrderPlaced, Quote, QuoteRequest
 
 pytestmark = [
     pytest.mark.broker,

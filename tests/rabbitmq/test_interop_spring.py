@@ -9,9 +9,9 @@ from msgkit import Application, Backoff, Exchange, Message, MessageTemplate, Que
 from msgkit.errors import TopologyMismatch
 from msgkit.values import HeaderValue, check_headers
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
-from tests.rabbitmq.inbox import Inbox
+from tests.interop.inbox import Inbox
+from tests.interop.shop import BY_TYPE_ID, ORDER, ORDER_JSON, OrderCancelled, OrderPlaced, Quote, QuoteRequest
 from tests.rabbitmq.plain import Plain
-from tests.rabbitmq.shop import BY_TYPE_ID, ORDER, ORDER_JSON, OrderCancelled, OrderPlaced, Quote, QuoteRequest
 from tests.rabbitmq.spring import Spring
 
 pytestmark = [

@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests.interop import JavaFailed
 from tests.rabbitmq.plain import Plain
-from tests.rabbitmq.spring import Spring, SpringFailed
+from tests.rabbitmq.spring import Spring
 
 pytestmark = [
     pytest.mark.broker,
@@ -43,7 +44,7 @@ async def test_spring_answers_spring(spring: Spring, name: str) -> None:
 
 
 async def test_spring_tells_what_came_back(spring: Spring) -> None:
-    with pytest.raises(SpringFailed, match="NO_ROUTE"):
+    with pytest.raises(JavaFailed, match="NO_ROUTE"):
         await spring.send("", "nobody.is.here", ORDER)
 
 

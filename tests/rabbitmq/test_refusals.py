@@ -24,7 +24,7 @@ from msgkit.testing.proxy import Address
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
 from tests.brokers.requiring import unavailable
 from tests.certificates import Certificates, made
-from tests.rabbitmq.inbox import Inbox
+from tests.interop.inbox import Inbox
 from tests.rabbitmq.trouble import MOST_BYTES, Bench, at, free_port, message, said, settings
 
 pytestmark = pytest.mark.broker

@@ -16,7 +16,7 @@ from msgkit.spi import Gap, PlanAction, QueueSpec, Release, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.values import Option
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
-from tests.rabbitmq.inbox import Inbox
+from tests.interop.inbox import Inbox
 from tests.rabbitmq.trouble import Bench, bindings, plain, queues, settings, until
 
 pytestmark = pytest.mark.broker

@@ -1,5 +1,5 @@
 """A service on Spring AMQP, driven from a test."""
 
-from tests.rabbitmq.spring.driving import Spring, SpringFailed, SpringMessage
+from tests.rabbitmq.spring.driving import Spring, SpringMessage
 
-__all__ = ["Spring", "SpringFailed", "SpringMessage"]
+__all__ = ["Spring", "SpringMessage"]

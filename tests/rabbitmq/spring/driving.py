@@ -1,31 +1,18 @@
-"""Driving the Spring program: orders by lines of JSON, answers and messages by lines of JSON."""
+"""The Spring program: what it can be ordered to do, and what it tells."""
 
-import asyncio
-import json
-import tempfile
-from asyncio.subprocess import PIPE, Process
 from base64 import b64decode
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
+from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from tests.rabbitmq.inbox import Inbox
-from tests.rabbitmq.spring.building import command
+from tests.interop import Inbox, JavaProgram
 
-__all__ = ["Spring", "SpringFailed", "SpringMessage"]
+__all__ = ["Spring", "SpringMessage"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-#: Seconds for one order, and for the program to end.
-_PATIENCE = 20.0
-_LONGEST_LINE = 16 * 1024 * 1024
-
-
-class SpringFailed(Exception):
-    """What Spring raised while it carried out an order, or what it wrote before it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +45,19 @@ class Spring:
     any class that Jackson can make, by its full name.
     """
 
-    _process: Process
-    _reading: "asyncio.Task[None]"
-    _log: IO[bytes]
-
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        self._arguments = (
+        self._program = JavaProgram(
+            "spring",
+            Path(__file__).parent,
             parts.hostname or "",
             str(parts.port),
             unquote(parts.path[1:]) or "/",
             unquote(parts.username or "guest"),
             unquote(parts.password or "guest"),
+            on_told=lambda told: self._inboxes[told["queue"]].put(SpringMessage.told(told)),
         )
-        self._ids = count(1)
-        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._order = self._program.order
         self._inboxes: dict[str, Inbox[SpringMessage]] = {}
 
     async def __aenter__(self) -> Self:
@@ -80,25 +65,11 @@ class Spring:
 
         :raises Unavailable: when there is no Java or no Maven here
         """
-        words = await asyncio.to_thread(command)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the block
-        self._process = await asyncio.create_subprocess_exec(
-            *words, *self._arguments, stdin=PIPE, stdout=PIPE, stderr=self._log, limit=_LONGEST_LINE
-        )
-        self._reading = asyncio.create_task(self._read())
+        await self._program.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        await self._reading
-        self._log.close()
+        await self._program.__aexit__(*exc)
 
     # -- topology, as a company may have it already
 
@@ -130,7 +101,7 @@ class Spring:
         """Return when the broker has confirmed the message, and a queue has it.
 
         :param classes: the Java classes of headers whose JSON would not tell
-        :raises SpringFailed: when it was returned, or not confirmed
+        :raises JavaFailed: when it was returned, or not confirmed
         """
         await self._order(
             "send",
@@ -148,7 +119,7 @@ class Spring:
     ) -> tuple[str, Any]:
         """Return the class and the value of the answer, converted to what is asked for or else to what it says itself.
 
-        :raises SpringFailed: when there was none
+        :raises JavaFailed: when there was none
         """
         answer = await self._order("request", exchange=exchange, key=key, payload=payload, type=kind, into=into)
         return answer["class"], answer["payload"]
@@ -158,7 +129,7 @@ class Spring:
     ) -> SpringMessage:
         """Return the answer as it came.
 
-        :raises SpringFailed: when there was none
+        :raises JavaFailed: when there was none
         """
         answer = await self._order("request-plain", exchange=exchange, key=key, payload=payload, type=kind)
         return SpringMessage.told(answer)
@@ -180,43 +151,3 @@ class Spring:
         inbox = self._inboxes[queue] = Inbox[SpringMessage]()
         await self._order(do, queue=queue)
         return inbox
-
-    # -- the two ends of the program
-
-    async def _order(self, do: str, **what: object) -> Any:
-        number = next(self._ids)
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        assert self._process.stdin is not None
-        # That the program has ended, its reader tells.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self._process.stdin.write(json.dumps({"id": number, "do": do, **what}).encode() + b"\n")
-            await self._process.stdin.drain()
-        if self._reading.done():
-            self._give_up()
-        async with asyncio.timeout(_PATIENCE):
-            return await answer
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            told = json.loads(line)
-            if "queue" in told:
-                self._inboxes[told["queue"]].put(SpringMessage.told(told))
-            else:
-                _settle(self._answers.pop(told["id"]), told)
-        self._give_up()
-
-    def _give_up(self) -> None:
-        self._log.seek(0)
-        why = f"the program has ended:\n{self._log.read().decode(errors='replace')}"
-        while self._answers:
-            _settle(self._answers.popitem()[1], {"error": why})
-
-
-def _settle(answer: "asyncio.Future[Any]", told: Mapping[str, Any]) -> None:
-    if answer.done():
-        return
-    if "error" in told:
-        answer.set_exception(SpringFailed(told["error"]))
-    else:
-        answer.set_result(told["ok"])

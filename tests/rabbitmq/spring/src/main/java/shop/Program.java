@@ -6,7 +6,7 @@ import org.springframework.amqp.rabbit.connection.CachingConnectionFactory.Confi
 /** A service on Spring AMQP that does what lines of JSON order it to, until they end. */
 public final class Program {
     public static void main(String[] arguments) throws Exception {
-        var console = new Console();
+        var console = new Console(Wire.JSON);
         var connections = new CachingConnectionFactory(arguments[0], Integer.parseInt(arguments[1]));
         connections.setVirtualHost(arguments[2]);
         connections.setUsername(arguments[3]);

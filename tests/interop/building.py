@@ -1,4 +1,4 @@
-"""Making the Spring program: its jars from Maven, held against their pins, and its sources compiled, once each."""
+"""Making a program in Java: its jars from Maven, held against their pins, and its sources compiled, once each."""
 
 import hashlib
 import shutil
@@ -16,27 +16,30 @@ from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["command"]
 
-_HERE = Path(__file__).parent
-_POM, _PINS = _HERE / "pom.xml", _HERE / "jars.sha256"
-_SOURCES = sorted(_HERE.glob("src/main/java/**/*.java"))
+_TESTS = Path(__file__).parents[1]
+#: What all programs have.
+_SHARED = sorted(Path(__file__).parent.glob("java/**/*.java"))
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _SMALL = ("-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
-def command() -> Sequence[str]:
-    """Return the words that run the program, which is made before when it is not in the cache. Blocks.
+def command(name: str, folder: Path) -> Sequence[str]:
+    """Return the words that run a program, which is made before when it is not in the cache. Blocks.
+
+    Its folder holds a `pom.xml`, the checksums of the jars that this asks for, and sources beside the shared ones.
 
     :raises Unavailable: when there is no Java or no Maven, or Maven cannot fetch the jars
     :raises Trouble: when a jar is not the one that is pinned, or the sources do not compile
     """
     jre = java()
     if jre is None:
-        msg = f"the Spring program needs Java: {installing([JAVA])}"
+        msg = f"the program {name} needs Java: {installing([JAVA])}"
         raise Unavailable(msg)
-    with locked("spring", _say_nothing):
-        jars = _made(cache() / "jars" / f"spring-{_digest(_POM, _PINS)}", _fetch)
+    pom, pins, sources = folder / "pom.xml", folder / "jars.sha256", [*_SHARED, *sorted(folder.glob("src/**/*.java"))]
+    with locked(name, _say_nothing):
+        jars = _made(cache() / "jars" / f"{name}-{_digest(pom, pins)}", lambda made: _fetch(name, pom, pins, made))
         classes = _made(
-            cache() / "classes" / f"spring-{_digest(_POM, *_SOURCES)}", lambda folder: _compile(jre, jars, folder)
+            cache() / "classes" / f"{name}-{_digest(pom, *sources)}", lambda made: _compile(jre, jars, sources, made)
         )
     return (str(jre), *_SMALL, "-cp", f"{classes}:{jars}/*", "shop.Program")
 
@@ -56,30 +59,30 @@ def _made(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _fetch(folder: Path) -> None:
+def _fetch(name: str, pom: Path, pins: Path, folder: Path) -> None:
     maven = program("mvn")
     if maven is None:
-        msg = f"the jars of the Spring program are fetched by Maven: {installing(['maven'])}"
+        msg = f"the jars of the program {name} are fetched by Maven: {installing(['maven'])}"
         raise Unavailable(msg)
     try:
-        run(maven, "-q", "-B", "-f", _POM, _COPY, "-DincludeScope=runtime", f"-DoutputDirectory={folder}", mend="")
+        run(maven, "-q", "-B", "-f", pom, _COPY, "-DincludeScope=runtime", f"-DoutputDirectory={folder}", mend="")
     except Trouble as trouble:
-        msg = f"the jars of the Spring program could not be fetched: {trouble.why}"
+        msg = f"the jars of the program {name} could not be fetched: {trouble.why}"
         raise Unavailable(msg) from trouble
-    verify(folder, {jar: checksum for checksum, jar in map(str.split, _PINS.read_text().splitlines())})
+    verify(folder, {jar: checksum for checksum, jar in map(str.split, pins.read_text().splitlines())})
 
 
-def _compile(jre: Path, jars: Path, folder: Path) -> None:
+def _compile(jre: Path, jars: Path, sources: Sequence[Path], folder: Path) -> None:
     (compiler,) = jars.glob("ecj-*.jar")
     libraries = ":".join(str(jar) for jar in sorted(jars.glob("*.jar")))
     options = ("-17", "-proc:none", "-encoding", "UTF-8", "-cp", libraries, "-d", folder)
-    run(jre, "-jar", compiler, *options, *_SOURCES, mend="mend the sources of the Spring program")
+    run(jre, "-jar", compiler, *options, *sources, mend="mend its sources")
 
 
 def _digest(*files: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"\n{file.relative_to(_HERE)}\n".encode() + file.read_bytes())
+        digest.update(f"\n{file.relative_to(_TESTS)}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

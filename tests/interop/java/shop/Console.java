@@ -1,6 +1,7 @@
 package shop;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -17,8 +18,10 @@ final class Console {
     }
 
     private final PrintStream out = System.out;
+    private final ObjectMapper json;
 
-    Console() {
+    Console(ObjectMapper json) {
+        this.json = json;
         // What a library prints is no answer.
         System.setOut(System.err);
     }
@@ -26,7 +29,7 @@ final class Console {
     void obey(Orders orders) throws IOException {
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (var line = lines.readLine(); line != null; line = lines.readLine()) {
-            var order = Wire.JSON.readTree(line);
+            var order = json.readTree(line);
             var answer = new LinkedHashMap<String, Object>(Map.of("id", order.get("id").asInt()));
             try {
                 answer.put("ok", orders.carryOut(order));
@@ -39,7 +42,7 @@ final class Console {
     }
 
     synchronized void say(Map<String, ?> what) throws IOException {
-        out.write(Wire.JSON.writeValueAsBytes(what));
+        out.write(json.writeValueAsBytes(what));
         out.write('\n');
         out.flush();
     }
