@@ -8,10 +8,10 @@ from contextlib import AbstractAsyncContextManager
 
 from msgkit.spi.pauses import pause
 from msgkit_kafka.membership import Membership
-from msgkit_kafka.offsets import BEATING, Point
+from msgkit_kafka.offsets import BEATING, Point, commit_of
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, NotWritten, WireError
-from msgkit_kafka.wire.positions import OFFSET_COMMIT, Commit, CommitPartition, CommitTopic
+from msgkit_kafka.wire.positions import OFFSET_COMMIT
 from msgkit_kafka.wire.subscriptions import Partition
 
 __all__ = ["Commits"]
@@ -21,7 +21,6 @@ _log = logging.getLogger("msgkit.kafka")
 _SOON = 0.1
 #: Seconds for a generation to begin, in which all of its members may have to join again.
 _PATIENCE = 30.0
-_ANY_EPOCH = -1
 
 
 class Commits:
@@ -109,16 +108,7 @@ class Commits:
         if not membership.is_in:
             # Whoever is nobody may commit to a group that has no members.
             raise NotWritten(f"not a member of group {membership.group!r} at the moment")
-        topics: dict[str, list[CommitPartition]] = {}
-        for each, (offset, metadata) in points.items():
-            topics.setdefault(each.topic, []).append(CommitPartition(each.number, offset, _ANY_EPOCH, metadata))
-        commit = Commit(
-            membership.group,
-            membership.generation,
-            membership.member,
-            membership.instance,
-            [CommitTopic(name, parts) for name, parts in topics.items()],
-        )
+        commit = commit_of(membership.group, points, generation=membership.generation, member=membership.member)
         coordinator = await membership.coordinator()
         try:
             answer = await self._cluster.ask(coordinator, OFFSET_COMMIT, commit, purpose=BEATING)

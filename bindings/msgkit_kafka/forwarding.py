@@ -24,7 +24,7 @@ from msgkit_kafka.progress import Progress
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.transacting import Producers
 from msgkit_kafka.wire.cluster import Cluster
-from msgkit_kafka.wire.errors import BrokerError, WireError
+from msgkit_kafka.wire.errors import BrokerError, Code, WireError
 from msgkit_kafka.wire.logs import EARLIEST, FetchedPartition
 from msgkit_kafka.wire.records import Decoded, NewRecord, Record
 from msgkit_kafka.wire.subscriptions import Partition
@@ -36,6 +36,11 @@ _log = logging.getLogger("msgkit.kafka")
 _PATIENCE = 5.0
 #: Seconds until what could not be moved on is tried again.
 _LATER = 1.0
+#: The same where it takes a person.
+_LATER_STILL = 10.0
+#: Seconds for a topic that is not there to appear: brokers hear of a new one by and by.
+_TO_APPEAR = 10.0
+_FORBIDDEN = (Code.TOPIC_AUTHORIZATION_FAILED, Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
 #: So many on their way from one topic at once.
 _MOST = 1000
 #: A record that says nothing but what time it is by the broker's clock.
@@ -60,6 +65,8 @@ class _Level:
         self.is_closing = False
         self.idle = asyncio.Event()
         self.idle.set()
+        #: Offsets of what has nowhere to go, and since when that is known.
+        self.homeless: dict[int, float] = {}
 
     def is_open(self, offset: int) -> bool:
         return not self.progress.is_done(offset)
@@ -257,6 +264,7 @@ class Forwarder:
     def _forwarded(self, level: _Level, record: Record, error: MessagingError | None) -> None:
         level.under_way -= 1
         if error is None:
+            level.homeless.pop(record.offset, None)
             level.progress.done(record.offset)
         elif not isinstance(error, DeliveryLost):
             self._failed(level, record, error)
@@ -266,14 +274,18 @@ class Forwarder:
         self._read_on(level)
 
     def _failed(self, level: _Level, record: Record, error: MessagingError) -> None:
-        cause = error.__cause__
-        if isinstance(error, Unroutable) or (isinstance(cause, BrokerError) and not cause.passes):
+        cause, due = error.__cause__, told(record.headers, DUE)
+        is_forbidden = isinstance(cause, BrokerError) and cause.code in _FORBIDDEN
+        is_final = isinstance(error, Unroutable) or (isinstance(cause, BrokerError) and not cause.passes)
+        now = self._loop.time()
+        if is_final and not is_forbidden and now >= level.homeless.setdefault(record.offset, now) + _TO_APPEAR:
             text = "a message that is due at %s has nowhere to go, and lies in topic %r now: %s"
-            _log.error(text, told(record.headers, DUE), UNDELIVERABLE, error)
+            _log.error(text, due, UNDELIVERABLE, error)
             self._write(level, record, UNDELIVERABLE, (record.key, record.value, list(record.headers), 0))
         elif self._is_ours(level) and not level.is_closing:
-            _log.info("what is due cannot be moved on yet: %s", error)
-            self._loop.call_later(_LATER, self._forward_again, level, record)
+            # Another of those who move records on may be permitted to: it waits for him, or for the permission.
+            _log.log(logging.ERROR if is_forbidden else logging.INFO, "what is due at %s waits on: %s", due, error)
+            self._loop.call_later(_LATER_STILL if is_forbidden else _LATER, self._forward_again, level, record)
 
     def _forward_again(self, level: _Level, record: Record) -> None:
         if self._is_ours(level) and not level.is_closing:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from msgkit.spi.pauses import pause
-from msgkit_kafka.offsets import Point, Standing, offsets_of
+from msgkit_kafka.offsets import Point, Standing, commit_of, offsets_of
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, ConnectionLost, NotWritten, checked
 from msgkit_kafka.wire.groups import DESCRIBE_GROUPS, GROUP, DescribeGroups, GroupState
 from msgkit_kafka.wire.logs import LIST_OFFSETS, ListOffsets, Seek, SeekTopic
-from msgkit_kafka.wire.positions import OFFSET_COMMIT, Commit, CommitPartition, CommitTopic
+from msgkit_kafka.wire.positions import OFFSET_COMMIT
 from msgkit_kafka.wire.subscriptions import Partition
 
 __all__ = ["Groups"]
@@ -56,10 +56,7 @@ class Groups:
 
         :raises BrokerError: when it has members
         """
-        topics: dict[str, list[CommitPartition]] = {}
-        for each, (offset, metadata) in points.items():
-            topics.setdefault(each.topic, []).append(CommitPartition(each.number, offset, _ANY_EPOCH, metadata))
-        commit = Commit(group, -1, "", None, [CommitTopic(name, parts) for name, parts in topics.items()])
+        commit = commit_of(group, points)
         for failures in range(1, _TRIES + 1):
             try:
                 answer = await self._cluster.ask(await self._coordinator(group), OFFSET_COMMIT, commit)

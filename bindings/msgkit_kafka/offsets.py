@@ -6,13 +6,17 @@ from typing import NamedTuple
 from msgkit_kafka.progress import Committed, decode
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import checked
-from msgkit_kafka.wire.positions import OFFSET_FETCH, AskOffsets
+from msgkit_kafka.wire.positions import OFFSET_FETCH, AskOffsets, Commit, CommitPartition, CommitTopic
 from msgkit_kafka.wire.subscriptions import Partition
 
-__all__ = ["BEATING", "Point", "Standing", "offsets_of"]
+__all__ = ["BEATING", "Point", "Standing", "commit_of", "offsets_of"]
 
 #: What the connections are for over which coordinators are told and asked what nothing delays.
 BEATING = "groups"
+#: The generation of who is no member.
+_NOBODY = -1
+#: A hundred years: where a group has come to is not to be forgotten because nobody was in it for a while.
+_FOR_EVER = 100 * 365 * 24 * 3600 * 1000
 
 
 class Point(NamedTuple):
@@ -27,6 +31,14 @@ class Standing(NamedTuple):
 
     offset: int | None
     said: Committed
+
+
+def commit_of(group: str, points: Mapping[Partition, Point], *, generation: int = _NOBODY, member: str = "") -> Commit:
+    """Return what tells the coordinator how far a group has come."""
+    topics: dict[str, list[CommitPartition]] = {}
+    for each, (offset, metadata) in points.items():
+        topics.setdefault(each.topic, []).append(CommitPartition(each.number, offset, metadata))
+    return Commit(group, generation, member, _FOR_EVER, [CommitTopic(name, parts) for name, parts in topics.items()])
 
 
 async def offsets_of(

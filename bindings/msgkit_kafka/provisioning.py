@@ -90,12 +90,25 @@ class Provisioner:
     async def begins(self, group: str, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Return where a group begins that has come nowhere there: what is newer than it is read from its beginning."""
         unknown = [each for each in partitions if (group, each) not in self._begins]
-        found = await self._groups.ends(unknown, EARLIEST if self._makes else LATEST) if unknown else {}
-        if unknown and not self._makes:
-            names = ", ".join(sorted({each.topic for each in unknown}))
+        new = unknown if self._makes else await self._grown(group, unknown)
+        old = [each for each in unknown if each not in new]
+        if old:
+            names = ", ".join(sorted({each.topic for each in old}))
             text = "group %r has never read %s: it begins at the end, and what is there already is not handled"
             _log.error(text, group, names)
-        return {each: self._begins[group, each] if each not in found else found[each] for each in partitions}
+        begins = {each: self._begins[group, each] for each in partitions if each not in unknown}
+        for some, time in ((new, EARLIEST), (old, LATEST)):
+            if some:
+                begins.update(await self._groups.ends(some, time))
+        return begins
+
+    async def _grown(self, group: str, partitions: Sequence[Partition]) -> Sequence[Partition]:
+        """Return those of topics that the group reads."""
+        known = self._cluster.topics
+        sizes = {each.topic: known[each.topic].size for each in partitions if each.topic in known}
+        standings = await self._groups.standings(group, _partitions(sizes, sizes))
+        read = {each.topic for each, standing in standings.items() if standing.offset is not None}
+        return [each for each in partitions if each.topic in read]
 
     # -- looking
 

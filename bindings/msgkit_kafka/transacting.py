@@ -145,13 +145,16 @@ class Transacting:
         :raises SendRefused: when that cannot be found out now
         """
         known = self._cluster.topics
-        unknown = {topic for topic in topics if topic not in known}
+        unknown = sorted(topic for topic in topics if topic not in known)
         if unknown:
             try:
-                await self._again(lambda: self._cluster.refresh(sorted(unknown)))
+                found = await self._again(lambda: self._cluster.refresh(unknown))
+                for each in found.topics:
+                    if each.error == Code.TOPIC_AUTHORIZATION_FAILED:
+                        checked(each.error, each.name)
             except WireError as error:
                 raise SendRefused(f"it is not known whether there are topics {unknown}: {error}") from error
-        return unknown - known.keys()
+        return [topic for topic in unknown if topic not in known]
 
     # -- the steps
 

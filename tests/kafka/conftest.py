@@ -73,7 +73,7 @@ def name() -> str:
 @pytest.fixture(scope="session")
 def guarded() -> Iterator[Kafka]:
     """One that asks who comes: `create`, `verify` and `assume` may do what the page says of that mode."""
-    yield from running(guarding(["create", "verify", "assume", "stranger"]))
+    yield from running(guarding(["create", "verify", "assume", "stranger", "mover"]))
 
 
 @pytest.fixture(

@@ -43,7 +43,6 @@ __all__ = [
 class CommitPartition(NamedTuple):
     number: int
     offset: int
-    leader_epoch: int
     metadata: str | None
 
 
@@ -57,7 +56,8 @@ class Commit(NamedTuple):
     #: -1 for who is no member.
     generation: int
     member: str
-    instance: str | None
+    #: Milliseconds for which it is kept.
+    kept: int
     topics: Sequence[CommitTopic]
 
 
@@ -79,14 +79,15 @@ class Committed(NamedTuple):
 OFFSET_COMMIT = Api(
     "OffsetCommit",
     8,
-    7,
+    # The last that says how long. With later ones the brokers forget what nobody was in for a week, say.
+    4,
     record(
         Commit,
         STRING,
         INT32,
         STRING,
-        NULLABLE_STRING,
-        array(record(CommitTopic, STRING, array(record(CommitPartition, INT32, INT64, INT32, NULLABLE_STRING)))),
+        INT64,
+        array(record(CommitTopic, STRING, array(record(CommitPartition, INT32, INT64, NULLABLE_STRING)))),
     ),
     record(Committed, INT32, array(record(CommitOf, STRING, array(record(CommitResult, INT32, INT16))))),
 )
