@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from msgkit import Application, Backoff, Exchange, Option, Settings, listener
-from tests.rabbitmq.trouble import until
+from tests.waiting import until
 
 __all__ = ["Mode", "work_through"]
 

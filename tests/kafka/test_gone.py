@@ -13,7 +13,7 @@ from msgkit_kafka import KafkaBinding, KafkaTopic
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Door
 from msgkit_kafka.wire.topics import DELETE_RECORDS, Cut, CutPartition, CutTopic
-from tests.rabbitmq.trouble import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("kafka-interop")]
 

@@ -19,7 +19,7 @@ from msgkit_kafka.delays import GROUP_OF_DELAYS, level_forms
 from msgkit_kafka.replies import REPLIES
 from tests.brokers.working import Mode, work_through
 from tests.kafka.permitting import PASSWORD, Permission, permit
-from tests.rabbitmq.trouble import until
+from tests.waiting import until
 from tools.references import KAFKA
 
 TEXT = KAFKA.page.read_text("utf-8")

@@ -9,7 +9,7 @@ from msgkit.envelope import new_id
 from msgkit.errors import ConfigurationError, SendRefused
 from msgkit.testing.brokers import Kafka
 from tests.kafka.permitting import PASSWORD, Permission, permit
-from tests.rabbitmq.trouble import until
+from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("kafka-interop")]
 

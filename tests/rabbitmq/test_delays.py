@@ -16,7 +16,8 @@ from msgkit.settlement import ACCEPT
 from msgkit.spi import ExchangeSpec, QueueSpec, RetryCopy, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
 from tests.interop.inbox import Inbox
-from tests.rabbitmq.trouble import Bench, message, plain, queues, settings, until
+from tests.rabbitmq.trouble import Bench, message, plain, queues, settings
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 

@@ -17,8 +17,8 @@ from msgkit.errors import BrokerUnavailable, MessagingError, SendRefused, Topolo
 from msgkit_rabbitmq.history import send_again
 from msgkit_rabbitmq.publisher import Publisher
 from msgkit_rabbitmq.wire import Properties, Table
-from tests.rabbitmq.trouble import until
 from tests.rabbitmq.wire_peer import Line, Talk, content, soon, talking
+from tests.waiting import until
 
 STREAM, QUEUE = "jobs.history", "jobs"
 

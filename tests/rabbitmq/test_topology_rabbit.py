@@ -17,7 +17,8 @@ from msgkit.testing.brokers import RabbitMQ
 from msgkit.values import Option
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
 from tests.interop.inbox import Inbox
-from tests.rabbitmq.trouble import Bench, bindings, plain, queues, settings, until
+from tests.rabbitmq.trouble import Bench, bindings, plain, queues, settings
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 

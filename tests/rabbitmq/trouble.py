@@ -4,9 +4,8 @@ import asyncio
 import json
 import socket
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 from typing import Any, TypeVar, cast
 
 import aio_pika
@@ -49,7 +48,6 @@ __all__ = [
     "said",
     "settings",
     "topology",
-    "until",
 ]
 
 T = TypeVar("T")
@@ -57,7 +55,6 @@ T = TypeVar("T")
 #: The largest message that the broker of these tests takes.
 MOST_BYTES = 262_144
 _PATIENCE = 20.0
-_PAUSE = 0.02
 
 
 def settings(broker: RabbitMQ, **said: Any) -> Settings:
@@ -106,16 +103,6 @@ async def bindings(broker: RabbitMQ) -> list[dict[str, Any]]:
 
 async def _listed(broker: RabbitMQ, *arguments: str) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", json.loads(await broker.ctl("--formatter", "json", *arguments)))
-
-
-async def until(ask: Callable[[], Awaitable[T]], *, patience: float = _PATIENCE) -> T:
-    """Ask until the answer is true; what is asked for tells nobody when it comes about."""
-    end = monotonic() + patience
-    while not (answer := await ask()):
-        if monotonic() > end:
-            raise TimeoutError(f"still {answer!r}")
-        await asyncio.sleep(_PAUSE)
-    return answer
 
 
 # -- below the public face
