@@ -107,7 +107,7 @@ class Books:
     async def purge(self, queue: QueueSpec) -> int:
         """Have a group go on at the end; what is in hand stays there. Return how many records it does not read."""
         stretches = await self.waiting(queue)
-        await self._go_on(queue, {each: end for each, (_, end, _) in stretches.items()})
+        await self._go_on(queue, {each: end for each, (_, end, _) in stretches.items()}, forward=True)
         return _records(stretches)
 
     async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime) -> int:
@@ -116,10 +116,10 @@ class Books:
         time = round(epoch(to, "seek(to=)") * 1000) if isinstance(to, datetime) else times[to]
         partitions = await self.partitions(queue)
         points, ends = await self._groups.ends(partitions, time), await self._groups.ends(partitions, LATEST)
-        await self._go_on(queue, points)
+        await self._go_on(queue, points, forward=to == "latest")
         return sum(ends[each] - points[each] for each in partitions)
 
-    async def _go_on(self, queue: QueueSpec, points: Mapping[Partition, int]) -> None:
+    async def _go_on(self, queue: QueueSpec, points: Mapping[Partition, int], *, forward: bool) -> None:
         group = group_of(queue)
         if not (await self._groups.state(group)).members:
             prints = {topic: fingerprint_of(queue, topic) for topic in topics_of(queue)}
@@ -134,10 +134,9 @@ class Books:
                     raise
             else:
                 return
-        await self._ordered(group, points)
+        await self._ordered(group, Order(token_hex(4), points, forward))
 
-    async def _ordered(self, group: str, points: Mapping[Partition, int]) -> None:
-        order = Order(token_hex(4), points)
+    async def _ordered(self, group: str, order: Order) -> None:
         teller = Membership(self._cluster, group, (), _Nobody(), session=self._session, order=order)
         try:
             async with asyncio.timeout(_PATIENCE):

@@ -61,9 +61,9 @@ class ByHand:
 
     async def _take(self) -> None:
         new = [each for each in self._partitions() if each not in self._owned]
-        self._owned.update(new)
         if new:
             await self._holder.take(new)
+        self._owned.update(new)
 
     async def _grow(self) -> None:
         while True:

@@ -21,7 +21,7 @@ from msgkit_kafka.moves import Moves, Origin
 from msgkit_kafka.offsets import Point, Standing
 from msgkit_kafka.orders import Order
 from msgkit_kafka.part import Handle, Part
-from msgkit_kafka.progress import Committed, Progress
+from msgkit_kafka.progress import Committed
 from msgkit_kafka.wire.errors import WireError
 from msgkit_kafka.wire.records import Record
 from msgkit_kafka.wire.subscriptions import Partition
@@ -52,8 +52,7 @@ class KafkaConsumer:
         self._most_bytes = subscription.max_bytes
         self._loop = asyncio.get_running_loop()
         self._parts: dict[Partition, Part] = {}
-        self._credit = 0
-        self._bytes = 0
+        self._credit = self._bytes = 0
         self._feed = Feed(home.fetcher, on_came=self._look, on_failed=self._unreadable)
         self._handing_over = False
         self._drained = self._closing = False
@@ -210,20 +209,7 @@ class KafkaConsumer:
         self._look()
 
     def _begun(self, partition: Partition, standing: Standing, begin: int) -> Part:
-        offset, said = begin if standing.offset is None else standing.offset, standing.said
-        source, taken = self._topics[partition.topic]
-        fingerprint = taken.fingerprint if taken is not None else ""
-        part = Part(
-            partition,
-            source._replace(partition=partition.number),
-            taken,
-            Progress(offset, said.done, fingerprint=fingerprint),
-            position=offset,
-        )
-        if said.is_ours:
-            part.order = said.order
-            part.inherit(said.dirty, None if said.suspect is None else (said.suspect, said.suspect_count))
-        return part
+        return Part.begun(partition, standing, begin, *self._topics[partition.topic])
 
     async def give_up(self, partition: Partition, /) -> None:
         part = self._parts.get(partition)
@@ -231,37 +217,49 @@ class KafkaConsumer:
             return
         part.is_closing = True
         self._feed.stop(part)
-        await self._sink.revoke(part, _HANDOVER)
-        await self._commits.finish([partition], _PATIENCE)
-        self._parts.pop(partition, None)
+        try:
+            await self._sink.revoke(part, _HANDOVER)
+            await self._commits.finish([partition], _PATIENCE)
+        finally:
+            if self._parts.get(partition) is part:
+                del self._parts[partition]
+                self._let_go(part)
 
     def lose(self, partitions: Sequence[Partition], why: str, /) -> None:  # noqa: ARG002 -- the holder's shape
         lost = [part for each in partitions if (part := self._parts.pop(each, None)) is not None]
         self._commits.forget(partitions)
         for part in lost:
             self._feed.stop(part)
-            self._bytes -= part.in_hand
+            self._let_go(part)
             if part.progress.outstanding:
                 self._sink.lost(part)
+
+    def _let_go(self, part: Part) -> None:
+        """Count what is in hand of it as nothing: nobody hears of it any more."""
+        self._bytes -= part.in_hand
+        part.in_hand = 0
 
     def go_on(self, order: Order, /) -> None:
         for each, offset in order.points.items():
             part = self._parts.get(each)
-            if part is not None and part.order != order.name and not part.is_closing:
-                self._home.spawn(self._move(part, offset, order.name))
+            if part is not None and part.order != order.name:
+                self._home.spawn(self._move(part, offset, order))
 
-    async def _move(self, part: Part, offset: int, order: str) -> None:
+    async def _move(self, part: Part, offset: int, order: Order) -> None:
         """Go on elsewhere: what is in hand ends as it will, and comes again where it is read again."""
-        if offset >= part.progress.end and not part.is_broken:
-            self._feed.skip(part, offset)
+        if part.is_closing:
+            return
+        if (order.forward or offset >= part.progress.end) and not part.is_broken:
+            self._feed.skip(part, max(offset, part.progress.end))
         else:
             part.is_closing = True
             self._feed.stop(part)
             await self._sink.revoke(part, _HANDOVER)
             if self._parts.get(part.partition) is not part:
                 return
+            self._let_go(part)
             part = self._parts[part.partition] = self._begun(part.partition, Standing(offset, Committed()), offset)
-        part.order = order
+        part.order = order.name
         await self._commits.finish([part.partition], _PATIENCE)
         self.alarm(None)
         self._look()
@@ -344,5 +342,9 @@ class KafkaConsumer:
                 await self._commits.finish([part.partition], _PATIENCE)
         finally:
             part.is_marking = False
-        if batch and self._parts.get(part.partition) is part and not self._drained:
+        if batch and self._is_ours(part) and part.is_at_work and not self._drained:
             self._sink.deliver(batch)
+        elif batch:
+            self._credit += 1
+            if self._is_ours(part):
+                self._let_go(part)

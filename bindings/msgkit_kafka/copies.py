@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from msgkit.envelope import Envelope
-from msgkit.errors import DeliveryLost, MessagingError
+from msgkit.errors import DeliveryLost, MessagingError, SendRefused
 from msgkit.spi import RawDelivery
 from msgkit_kafka.moves import Move, Moves
 from msgkit_kafka.part import Handle
 from msgkit_kafka.publisher import Publisher
+from msgkit_kafka.wire.errors import WireError
 
 __all__ = ["Copies", "taken_back"]
 
@@ -44,6 +45,8 @@ class Copies:
     ) -> None:
         try:
             placed = await self._publisher.place(copy, handle.record, also)
+        except WireError as error:
+            _set(settled, SendRefused(f"a copy of message {delivery.envelope.message_id} cannot be stored: {error}"))
         except MessagingError as error:
             _set(settled, error)
         else:

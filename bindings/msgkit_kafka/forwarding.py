@@ -23,6 +23,7 @@ from msgkit_kafka.producing import Producer
 from msgkit_kafka.progress import Progress
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.transacting import Producers
+from msgkit_kafka.trimming import Trimmer
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, WireError
 from msgkit_kafka.wire.logs import EARLIEST, FetchedPartition
@@ -103,6 +104,7 @@ class Forwarder:
         topics = [form.name for form in level_forms() if form.name != UNDELIVERABLE]
         self._membership = Membership(cluster, GROUP_OF_DELAYS, topics, self, session=session)
         self._commits = Commits(cluster, self._membership, self._point)
+        self._trimmer = Trimmer(cluster)
         self._moves = Moves(producers, self._membership, self._is_ours, self._commits.alone)
 
     async def open(self) -> None:
@@ -116,6 +118,7 @@ class Forwarder:
         await self._moves.finish(_PATIENCE)
         await self._commits.finish(tuple(self._levels), _PATIENCE)
         await self._commits.close()
+        await self._trimmer.close()
         await self._membership.close()
 
     # -- for the membership
@@ -190,14 +193,16 @@ class Forwarder:
                 self._came(level, found)
 
             def failed(error: WireError) -> None:
+                level.wish = None
                 _log.error("%s cannot be read at offset %d: %s", level.partition.topic, level.position, error)
+                self._loop.call_later(_LATER_STILL, self._read_on, level)
 
             level.wish = Wish(level.partition, level.position, came, failed)
             self._fetcher.fetch(level.wish)
 
     def _came(self, level: _Level, found: Decoded) -> None:
         level.position = found.next_offset
-        now = self._clock.now()
+        now = self._clock.steady()
         if found.records and found.records[-1].timestamp_type == _APPENDED:
             self._clocks.seen(level.partition.topic, found.records[-1].timestamp / 1000, now)
         level.ready.extend(found.records)
@@ -206,7 +211,7 @@ class Forwarder:
 
     def _told_the_time(self, topic: str, stored: "Future[Stored]") -> None:
         if not stored.cancelled() and stored.exception() is None and stored.result().appended >= 0:
-            self._clocks.seen(topic, stored.result().appended, self._clock.now())
+            self._clocks.seen(topic, stored.result().appended, self._clock.steady())
         for level in self._levels.values():
             if level.partition.topic == topic:
                 self._move(level)
@@ -222,6 +227,8 @@ class Forwarder:
         while level.ready and level.under_way < _MOST and not level.is_closing:
             record = level.ready[0]
             offset = record.offset
+            if not progress.admits(offset):
+                return
             if progress.is_done(offset) or told(record.headers, DUE) is None:
                 level.ready.popleft()
                 progress.handed(offset)
@@ -230,7 +237,7 @@ class Forwarder:
                 continue
             if not self._clocks.knows(topic):
                 return
-            now = self._clock.now()
+            now = self._clock.steady()
             over = self._clocks.ours(topic, record.timestamp / 1000 + self._due_in(level, record))
             if over > now:
                 level.timer = self._loop.call_later(over - now, self._move, level)
@@ -253,7 +260,7 @@ class Forwarder:
         else:
             headers = sent_on(record.headers, {})
             _, next_topic = addressed(told(record.headers, DUE)) or (None, UNDELIVERABLE)
-        self._write(level, record, next_topic, (record.key, record.value, headers, int(now * 1000)))
+        self._write(level, record, next_topic, (record.key, record.value, headers, int(self._clock.now() * 1000)))
 
     def _write(self, level: _Level, record: Record, topic: str, copy: NewRecord) -> None:
         level.under_way += 1
@@ -266,6 +273,9 @@ class Forwarder:
         if error is None:
             level.homeless.pop(record.offset, None)
             level.progress.done(record.offset)
+            # Brokers keep what is committed with a transaction for a while only.
+            self._commits.note(level.partition)
+            self._trimmer.done(level.partition, level.progress.watermark)
         elif not isinstance(error, DeliveryLost):
             self._failed(level, record, error)
         if level.under_way == 0:
@@ -289,7 +299,7 @@ class Forwarder:
 
     def _forward_again(self, level: _Level, record: Record) -> None:
         if self._is_ours(level) and not level.is_closing:
-            self._forward(level, record, self._clock.now())
+            self._forward(level, record, self._clock.steady())
 
     def _is_ours(self, level: Origin) -> bool:
         return self._levels.get(level.partition) is level

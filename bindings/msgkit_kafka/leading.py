@@ -1,12 +1,13 @@
 """What falls to whoever leads a group: to share out, and to see when there is more to share."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
 from msgkit_kafka.assigning import assign
 from msgkit_kafka.orders import first_of
 from msgkit_kafka.wire.cluster import Cluster
-from msgkit_kafka.wire.errors import Garbled
+from msgkit_kafka.wire.errors import Garbled, WireError
 from msgkit_kafka.wire.groups import Assigned, Joined
 from msgkit_kafka.wire.subscriptions import Assignment, Subscription, decode_subscription, encode_assignment
 
@@ -44,12 +45,19 @@ class Leading:
             for name, share in shares.items()
         ]
 
-    async def has_grown(self) -> bool:
-        """Tell, as the leader, whether there is more to share out."""
+    async def has_grown(self, within: float) -> bool:
+        """Tell, as the leader, whether there is more to share out; not when that is not known in so many seconds."""
         before = self._sizes
-        return bool(before) and await self._sizes_of(sorted(before)) != before
+        if not before:
+            return False
+        try:
+            async with asyncio.timeout(within):
+                return await self._sizes_of(sorted(before)) != before
+        except (WireError, TimeoutError) as error:
+            _log.debug("it is not known whether the topics of group %r have grown: %s", self._group, error)
+            return False
 
     async def _sizes_of(self, topics: Sequence[str]) -> dict[str, int]:
         await self._cluster.refresh(topics)
         known = self._cluster.topics
-        return {topic: known[topic].size for topic in topics if topic in known}
+        return {topic: known[topic].size if topic in known else 0 for topic in topics}

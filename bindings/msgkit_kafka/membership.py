@@ -232,9 +232,11 @@ class Membership:
 
     async def _join(self) -> None:
         self._turn.clear()
-        self._begun.clear()
         coordinator = await self.coordinator()
         joined = await self._joined(coordinator)
+        # While the others are waited for, what is done is committed to the generation that ends.
+        self._begun.clear()
+        self._heard = self._loop.time()
         shares = await self._leading.shares(joined)
         sync = Sync(self.group, joined.generation, joined.member, self.instance, shares)
         synced = await self._cluster.ask(coordinator, SYNC_GROUP, sync, purpose=self._joining, patience=_TO_JOIN)
@@ -323,7 +325,7 @@ class Membership:
                 return
             checked(answer.error)
             self._heard, self._is_failing = self._loop.time(), False
-            if await self._leading.has_grown():
+            if await self._leading.has_grown(self._session / _BEATS):
                 return
             await self._wait(pause_between, self._turn, self._look)
 

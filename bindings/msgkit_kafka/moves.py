@@ -59,6 +59,7 @@ class Moves:
         self._is_ours = is_ours
         self._alone = alone
         self._waiting: deque[Move] = deque()
+        self._under_way: Sequence[Move] = ()
         self._at_once = _MOST
         self._work: Task[None] | None = None
 
@@ -85,12 +86,12 @@ class Moves:
     async def _go_on(self) -> None:
         try:
             while self._waiting:
-                batch = self._next()
+                batch = self._under_way = self._next()
                 try:
                     if batch:
                         await self._together(batch)
                 except BaseException:
-                    self._waiting.extendleft(reversed(batch))
+                    self._waiting.extendleft(reversed(self._under_way))
                     raise
         finally:
             self._work = None
@@ -115,8 +116,9 @@ class Moves:
         async with self._alone():
             try:
                 with self._producers.one() as producer:
-                    if batch := await _with_topics(producer, batch):
-                        await producer.commit([move.placed for move in batch], self._settled(batch))
+                    batch = self._under_way = await _with_topics(producer, batch)
+                    if batch:
+                        await producer.commit([move.placed for move in batch], self._settled(batch), self._all_seen)
             except DeliveryLost:
                 # Some of them are another's by now.
                 self._waiting.extendleft(reversed(batch))
@@ -124,9 +126,11 @@ class Moves:
                 await self._found_out(batch, error)
             except SendRefused as error:
                 self._refused(batch, error)
-            else:
-                for move in batch:
-                    move.end(None)
+
+    def _all_seen(self) -> None:
+        batch, self._under_way = self._under_way, ()
+        for move in batch:
+            move.end(None)
 
     def _settled(self, batch: Sequence[Move]) -> Sequence["_Originals"]:
         return [] if self._membership is None else [_Originals(self._membership, batch, self._is_open)]

@@ -23,13 +23,15 @@ class Order(NamedTuple):
     #: 8 digits of base 16.
     name: str
     points: Mapping[Partition, int]
+    #: Whoever is farther already does not go back.
+    forward: bool = False
 
 
 def encode(order: Order) -> bytes:
     topics: dict[str, dict[str, int]] = {}
     for each, offset in sorted(order.points.items()):
         topics.setdefault(each.topic, {})[str(each.number)] = offset
-    return _MARK + json.dumps([order.name, topics], separators=(",", ":")).encode()
+    return _MARK + json.dumps([order.name, topics, order.forward], separators=(",", ":")).encode()
 
 
 def decode(data: bytes | None) -> Order | None:
@@ -37,12 +39,13 @@ def decode(data: bytes | None) -> Order | None:
     if data is None or not data.startswith(_MARK):
         return None
     try:
-        name, topics = cast("tuple[str, Mapping[str, Mapping[str, int]]]", json.loads(data[len(_MARK) :]))
+        said = cast("tuple[str, Mapping[str, Mapping[str, int]], bool]", json.loads(data[len(_MARK) :]))
+        name, topics, forward = said
         points = {Partition(topic, int(each)): int(at) for topic, parts in topics.items() for each, at in parts.items()}
         is_whole = len(name) == _NAME and not int(name, 16) < 0
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return Order(name, points) if is_whole else None
+    return Order(name, points, bool(forward)) if is_whole else None
 
 
 _NAME = 8

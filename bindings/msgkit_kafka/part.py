@@ -3,11 +3,12 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from typing import Self
 
 from msgkit_kafka.fetching import Wish
 from msgkit_kafka.filtering import Filter
 from msgkit_kafka.mapping import Source
-from msgkit_kafka.offsets import Point
+from msgkit_kafka.offsets import Point, Standing
 from msgkit_kafka.progress import Progress
 from msgkit_kafka.wire.errors import BrokerError, Code, WireError
 from msgkit_kafka.wire.records import Record
@@ -19,6 +20,9 @@ __all__ = ["Handle", "Part"]
 _SUSPICIOUS = 3
 #: So many offsets are looked at so.
 _LOOKED_AT = 1000
+
+#: Bytes of a record beside its value, nearly.
+_ROOM = 256
 
 
 class Handle:
@@ -81,6 +85,17 @@ class Part:
         self._suspect: tuple[int, int] | None = None
         self._until = position
 
+    @classmethod
+    def begun(cls, partition: Partition, standing: Standing, begin: int, source: Source, taken: Filter | None) -> Self:
+        """Return one as its group left it, or that begins where it is said to."""
+        offset, said = begin if standing.offset is None else standing.offset, standing.said
+        progress = Progress(offset, said.done, fingerprint="" if taken is None else taken.fingerprint)
+        part = cls(partition, source._replace(partition=partition.number), taken, progress, position=offset)
+        if said.is_ours:
+            part.order = said.order
+            part.inherit(said.dirty, None if said.suspect is None else (said.suspect, said.suspect_count))
+        return part
+
     # -- what comes, and what is handed out
 
     @property
@@ -93,7 +108,7 @@ class Part:
 
     def came(self, records: Sequence[Record], position: int) -> int:
         """Take what was fetched, and from where to go on; return its bytes."""
-        size = sum(len(record.value or b"") for record in records)
+        size = sum(_room_of(record) for record in records)
         self._ready.extend(records)
         self.buffered += size
         self.position = position
@@ -143,7 +158,7 @@ class Part:
         return None
 
     def _take_off(self, record: Record) -> None:
-        self.buffered -= len(record.value or b"")
+        self.buffered -= _room_of(record)
 
     def _read_up(self) -> None:
         """All that stands before where we read on was handed out, or never will be."""
@@ -205,3 +220,8 @@ class Part:
         at, times = self._suspect if self._suspect is not None and not clean else (None, 0)
         metadata = progress.metadata(dirty=dirty, suspect=at, suspect_count=times, order=self.order)
         return Point(progress.watermark, metadata)
+
+
+def _room_of(record: Record) -> int:
+    """Return what a record takes while it waits, nearly: many have no value at all."""
+    return len(record.value or b"") + _ROOM

@@ -277,6 +277,10 @@ class Producer:
             line.waiting.extendleft(reversed(batch.writes))
 
     def _refused(self, line: Line, batch: Batch, error: BrokerError) -> None:
+        if batch.in_doubt:
+            # It may have been stored the first time, and then it is not the broker who would say so now.
+            self._begin_anew(line)
+            return
         line.batch = None
         if len(batch.writes) == 1:
             fail(batch.writes, error)

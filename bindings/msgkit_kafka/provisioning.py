@@ -89,6 +89,8 @@ class Provisioner:
 
     async def begins(self, group: str, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Return where a group begins that has come nowhere there: what is newer than it is read from its beginning."""
+        if not partitions:
+            return {}
         unknown = [each for each in partitions if (group, each) not in self._begins]
         new = unknown if self._makes else await self._grown(group, unknown)
         old = [each for each in unknown if each not in new]

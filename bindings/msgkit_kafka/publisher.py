@@ -163,7 +163,10 @@ class Publisher:
                 text = f"message {send.envelope.message_id} cannot be delayed: {error}"
                 send.future.set_exception(SendRefused(text))
             else:
-                self._put(send)
+                try:
+                    self._put(send)
+                except MessagingError as wrong:
+                    send.future.set_exception(wrong)
 
     # -- waiting, and giving up
 
@@ -207,7 +210,7 @@ class Publisher:
                 is_unsent = self.abandon(future)
                 text = "the connection was closed before it was " + ("sent" if is_unsent else "confirmed")
                 future.set_exception(SendRefused(text) if is_unsent else SendUnknown(text))
-        if self._room is not None:
+        if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
 

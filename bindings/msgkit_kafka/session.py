@@ -161,15 +161,15 @@ class Session:
             await self._asked(lambda: self._books.refuse_drift(queue))
         consumer = KafkaConsumer(self, subscription, sink, sources_of(queue))
         try:
+            if not queue.anonymous:
+                # The first of all takes a while, for which what is to be tried again would wait.
+                await self._asked(self.producers.warm)
+                self._begin_forwarding()
             await self._asked(consumer.open)
         except BaseException:
             await consumer.close()
             raise
         self._members.append(consumer)
-        if not queue.anonymous:
-            self._begin_forwarding()
-            # The first of all takes a while, for which what is to be tried again would wait.
-            await self._asked(self.producers.warm)
         return consumer
 
     async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:

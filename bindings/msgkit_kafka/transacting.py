@@ -107,8 +107,8 @@ class Transacting:
         self._coordinator: int | None = None
         self._turns = count()
 
-    async def commit(self, placed: Sequence[Placed], settled: Sequence[Settler]) -> None:
-        """Write all of it, and have it be seen.
+    async def commit(self, placed: Sequence[Placed], settled: Sequence[Settler], seen: Callable[[], None]) -> None:
+        """Write all of it, and have it be seen; `seen` hears of that. Once it may be, who is cancelled waits for it.
 
         :raises DeliveryLost: when a delivery is another's by now; then nothing is seen
         :raises SendRefused: when nothing is seen
@@ -121,6 +121,14 @@ class Transacting:
             if isinstance(error, (WireError, TimeoutError)):
                 raise SendRefused(f"the transaction was taken back: {error}") from error
             raise
+        ending = self._loop.create_task(self._make_seen(seen))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait([ending])
+            raise
+
+    async def _make_seen(self, seen: Callable[[], None]) -> None:
         try:
             await self._again(lambda: self._end(is_commit=True))
         except BaseException as error:
@@ -129,6 +137,7 @@ class Transacting:
             if isinstance(error, (WireError, TimeoutError)):
                 raise SendUnknown(f"the transaction may be committed: {error}") from error
             raise
+        seen()
 
     async def ready(self) -> None:
         """Have it be known to the brokers: the first of all takes a while.
@@ -159,6 +168,10 @@ class Transacting:
     # -- the steps
 
     async def _write(self, placed: Sequence[Placed], settled: Sequence[Settler]) -> None:
+        async with asyncio.timeout(_PATIENCE):
+            for each in settled:
+                # What is open meanwhile holds up all who read there.
+                await each.membership.begun()
         await self.ready()
         records = self._by_partition(placed)
         if records:
@@ -179,7 +192,9 @@ class Transacting:
     def _by_partition(self, placed: Sequence[Placed]) -> dict[Partition, list[NewRecord]]:
         turn, records = next(self._turns), dict[Partition, list[NewRecord]]()
         for topic, record, said in placed:
-            size = self._cluster.topics[topic].size
+            if (known := self._cluster.topics.get(topic)) is None:
+                raise NotWritten(f"topic {topic!r} is not there any more")
+            size = known.size
             by_key = turn % size if record[0] is None else partition_of(record[0], size)
             records.setdefault(Partition(topic, by_key if said is None else said), []).append(record)
         return records

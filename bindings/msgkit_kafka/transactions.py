@@ -80,10 +80,13 @@ class _Deal:
             # Always in one order, so that two who settle of the same consumers do not wait for each other.
             for consumer in sorted(deliveries, key=id):
                 await stack.enter_async_context(consumer.alone())
+
+            def seen() -> None:
+                for consumer, those in deliveries.items():
+                    consumer.ended_elsewhere(those)
+
             with self._home.producers.one() as producer:
-                await producer.commit(self._placed, settled)
-            for consumer, those in deliveries.items():
-                consumer.ended_elsewhere(those)
+                await producer.commit(self._placed, settled, seen)
 
     async def abort(self) -> None:
         self._has_ended = True

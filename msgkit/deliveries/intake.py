@@ -112,7 +112,10 @@ class Intake:
         self._taker.some_lost()
 
     async def revoke(self, scope: Hashable, deadline: float, /) -> None:
-        settling = self.settling
+        settling = self._settling
+        if settling is None:
+            # Taken away before anything of it could come.
+            return
         for raw in self.lanes.take_out(lambda raw: raw.scope == scope):
             settling.release(raw)
         settling.release_held(scope, deadline)

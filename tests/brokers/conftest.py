@@ -37,7 +37,7 @@ def _each() -> Iterator[object]:
             yield pytest.param((kind, provider), id=name, marks=pytest.mark.xdist_group(name))
 
 
-@pytest.fixture(scope="session", params=list(_each()))
+@pytest.fixture(scope="package", params=list(_each()))
 def shared(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A broker with a proxy before it, which is found well by each test and left so."""
     kind, provider = request.param

@@ -1,4 +1,4 @@
-"""The Kafkas of these tests, each started once, and one program in Java."""
+"""The Kafkas of these tests, each started once and ended when it is not needed any more, and one program in Java."""
 
 import asyncio
 import os
@@ -70,14 +70,14 @@ def name() -> str:
     return f"interop.{new_id()}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def guarded() -> Iterator[Kafka]:
     """One that asks who comes: `create`, `verify` and `assume` may do what the page says of that mode."""
     yield from running(guarding(["create", "verify", "assume", "stranger", "mover"]))
 
 
 @pytest.fixture(
-    scope="session",
+    scope="package",
     params=[pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"kafka-checked-{name}")) for name in WANTED],
 )
 def checked(request: pytest.FixtureRequest) -> Iterator[Kafka]:

@@ -17,7 +17,7 @@ PASSWORD = "opens-a-test"  # noqa: S105 -- and nothing else
 _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 #: Numbers that Kafka has for them. What ends in `*` is the beginning of a name.
 _RESOURCES: Mapping[str, int] = {"topic": 2, "group": 3, "transactional id": 5}
-_OPERATIONS: Mapping[str, int] = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
+_OPERATIONS: Mapping[str, int] = {"Read": 3, "Write": 4, "Create": 5, "Delete": 6, "Describe": 8, "DescribeConfigs": 10}
 _WHOLE, _BEGINNING, _ALLOW = 3, 4, 3
 
 

@@ -21,6 +21,7 @@ def told(order: Order | None, *, generation: int = 3) -> Subscription:
 
 def test_an_order_comes_back_as_it_was_given() -> None:
     assert decode(encode(ORDER)) == ORDER
+    assert decode(encode(ORDER._replace(forward=True))) == ORDER._replace(forward=True)
 
 
 def test_an_order_stands_behind_what_java_reads() -> None:
@@ -39,10 +40,11 @@ def test_an_order_stands_behind_what_java_reads() -> None:
         b"msgkit goes on ",
         b"msgkit goes on {}",
         b'msgkit goes on ["0123abcd"]',
-        b'msgkit goes on ["0123abcd",{"t":7}]',
-        b'msgkit goes on ["0123abcd",{"t":{"x":7}}]',
-        b'msgkit goes on ["short",{}]',
-        b'msgkit goes on ["no digit",{}]',
+        b'msgkit goes on ["0123abcd",{"t":{"0":7}}]',
+        b'msgkit goes on ["0123abcd",{"t":7},false]',
+        b'msgkit goes on ["0123abcd",{"t":{"x":7}},false]',
+        b'msgkit goes on ["short",{},false]',
+        b'msgkit goes on ["no digit",{},false]',
         b"msgkit goes on " + b"[" * 5000,
         b"msgkit goes on \xff",
     ],
@@ -78,8 +80,8 @@ def skipping() -> tuple[Part, int]:
 
 def test_what_waits_is_skipped_and_what_is_in_hand_is_not() -> None:
     part, size = skipping()
-    assert size == 8
-    assert part.next() is None
+    assert size > 8
+    assert (part.buffered, part.next()) == (0, None)
     point = part.point(clean=True)
     assert (point.offset, decode_metadata(point.metadata).done) == (0, (range(1, 20),))
 

@@ -73,7 +73,7 @@ def _each(purpose: str) -> list[object]:
     ]
 
 
-@pytest.fixture(scope="session", params=_each("trouble"))
+@pytest.fixture(scope="package", params=_each("trouble"))
 def troubled(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
     """A RabbitMQ that things are done to; each test has names of its own there."""
     config = {"max_message_size": MOST_BYTES}
@@ -94,7 +94,7 @@ async def broker(troubled: RabbitMQ) -> AsyncIterator[RabbitMQ]:
 # -- for the conformance suite, and what else the ledger judges
 
 
-@pytest.fixture(scope="session", params=_each("checked"))
+@pytest.fixture(scope="package", params=_each("checked"))
 def checked(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
     """The oldest version that is supported, and the newest."""
     broker = RabbitMQ(provider=request.param, proxied=True, management=True)
