@@ -94,7 +94,8 @@ async def a_retry_does_not_outlive_its_message(lab: Lab) -> None:
     retry = Backoff(50, first=0.1, factor=1, jitter=0)
     handler = lab.handler(queue, retry=retry).does(fails())
     async with lab.application(handler) as app:
-        await lab.send(queue, "ageing", ttl=0.45)
+        # So late the first retry may be.
+        await lab.send(queue, "ageing", ttl=0.45 + lab.capabilities.delay.lateness)
         await lab.handled(handler, 2)
         await lab.until(partial(dropped, lab, app, queue), "the message dropped")
         await lab.quiet(handler)
