@@ -34,16 +34,15 @@ _LOOKS = 3
 _NUMBERS = 0x8000_0000
 #: Where those wait of whose topic it is not known how many partitions it has.
 _UNPLACED = -1
-#: The broker has none of the batch.
+#: The broker has none of the batch. Not so who leads no more: others may have it already, and he says what one says who
+#: never led.
 _NOT_STORED = frozenset(
     {
-        Code.NOT_LEADER_OR_FOLLOWER,
         Code.LEADER_NOT_AVAILABLE,
         Code.UNKNOWN_TOPIC_OR_PARTITION,
         Code.FENCED_LEADER_EPOCH,
         Code.UNKNOWN_LEADER_EPOCH,
         Code.NOT_ENOUGH_REPLICAS,
-        Code.REPLICA_NOT_AVAILABLE,
         Code.BROKER_NOT_AVAILABLE,
     }
 )

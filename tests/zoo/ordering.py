@@ -99,7 +99,6 @@ class OrdersTheWholeQueue(Animal):
 @caught_by(
     "a_retry_is_overtaken_in_a_queue_without_order",
     "a_busy_key_keeps_no_other_key_waiting",
-    "what_was_accepted_before_the_connection_was_lost_never_returns",
 )
 class DeliversTheLastFirst(Animal):
     """Hands on a burst in the wrong order."""
