@@ -1,32 +1,17 @@
 """Real brokers for these tests: each kind from each provider, started once and hurt by many."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
 
 import pytest
 
-from msgkit.testing.brokers import Broker, Kafka, Provider, RabbitMQ, RocketMQ, Unavailable
-from tests.brokers.requiring import unavailable
+from msgkit.testing.brokers import Broker, Kafka, Provider, RabbitMQ, RocketMQ
+from tests.brokers.running import running
 
 B = TypeVar("B", bound=Broker)
 
 KINDS: tuple[type[Broker], ...] = (RabbitMQ, Kafka, RocketMQ)
 PROVIDERS: tuple[Provider, ...] = ("container", "process")
-
-
-@asynccontextmanager
-async def started(broker: B) -> AsyncGenerator[B]:
-    """Start a broker, or skip the test where it cannot be had."""
-    try:
-        await broker.__aenter__()
-    except Unavailable as error:
-        unavailable(broker.name, error)
-    try:
-        yield broker
-    finally:
-        await broker.__aexit__(None, None, None)
 
 
 def _each() -> Iterator[object]:
@@ -41,13 +26,7 @@ def _each() -> Iterator[object]:
 def shared(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A broker with a proxy before it, which is found well by each test and left so."""
     kind, provider = request.param
-    broker = kind(provider=provider, proxied=True)
-    try:
-        asyncio.run(broker.__aenter__())
-    except Unavailable as error:
-        unavailable(kind.name, error)
-    yield broker
-    asyncio.run(broker.__aexit__(None, None, None))
+    yield from running(kind(provider=provider, proxied=True))
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from aio_pika.exceptions import DeliveryError
 
 from msgkit.errors import ConfigurationError
 from msgkit.testing.brokers import Broker, Kafka, RabbitMQ
-from tests.brokers.conftest import started
 from tests.brokers.plain import aiokafka, aiokafka_admin
+from tests.brokers.running import started
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("clusters")]
 

@@ -12,7 +12,8 @@ import pytest
 from testcontainers.core.container import DockerContainer
 
 from msgkit.testing.brokers import Broker, Kafka, Provider, RabbitMQ
-from tests.brokers.conftest import KINDS, PROVIDERS, started
+from tests.brokers.conftest import KINDS, PROVIDERS
+from tests.brokers.running import started
 from tests.brokers.traces import gone, traces
 
 pytestmark = pytest.mark.broker

@@ -1,6 +1,5 @@
 """The Kafkas of these tests, each started once and ended when it is not needed any more, and one program in Java."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
@@ -12,6 +11,7 @@ from msgkit import Settings
 from msgkit.envelope import new_id
 from msgkit.testing.brokers import Kafka, Unavailable
 from tests.brokers.requiring import unavailable
+from tests.brokers.running import running
 from tests.kafka.harness import KafkaHarness
 from tests.kafka.permitting import guarding
 from tests.kafka.plain import Plain
@@ -25,16 +25,6 @@ KAFKAS: Mapping[str, Callable[[], Kafka]] = {
 }
 #: It takes ten minutes on each: one here, the others on demand.
 WANTED = os.environ.get("MSGKIT_TEST_KAFKAS", "process").split(",")
-
-
-def running(broker: Kafka) -> Iterator[Kafka]:
-    """Start a broker for a whole session, or skip what needs it; end it with the session."""
-    try:
-        asyncio.run(broker.__aenter__())
-    except Unavailable as error:
-        unavailable(broker.name, error)
-    yield broker
-    asyncio.run(broker.__aexit__(None, None, None))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from msgkit.testing.brokers import Kafka
 from msgkit.testing.conformance.handlers import accept, takes
 from msgkit.testing.conformance.lab import Lab
-from tests.brokers.conftest import started
+from tests.brokers.running import started
 from tests.endurance import SECONDS, SEEDS, kill_consumers, run_at_random, sending
 from tests.kafka.harness import KafkaHarness
 

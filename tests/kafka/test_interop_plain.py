@@ -14,6 +14,7 @@ from msgkit.testing.brokers import Kafka
 from msgkit_kafka import KafkaQueue, KafkaTopic
 from tests.interop.inbox import Inbox
 from tests.interop.shop import ORDER, ORDER_JSON, OrderPlaced, Quote, QuoteRequest
+from tests.interop.taking import taking
 from tests.kafka.plain import Plain
 
 pytestmark = [
@@ -55,11 +56,7 @@ async def test_json_of_a_program_that_has_never_heard_of_msgkit_is_handled(
     settings: Settings, plain: Plain, name: str
 ) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     async with Application([work], settings=settings):
         sent = await plain.send(name, ORDER_JSON, timestamp=int(MOMENT.timestamp() * 1000))
@@ -212,11 +209,7 @@ async def test_headers_that_only_look_like_those_of_msgkit_stop_nobody(
     settings: Settings, plain: Plain, name: str
 ) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     odd = {
         "msgkit-id": b"\xff",
@@ -241,11 +234,7 @@ async def test_headers_that_only_look_like_those_of_msgkit_stop_nobody(
 async def test_others_may_name_a_subject_a_type_and_an_id(settings: Settings, plain: Plain, name: str) -> None:
     orders = Exchange(name, OrderPlaced)
     europe = orders.queue(f"{name}.europe", "placed.eu.#")
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(europe)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(europe)
 
     async with Application([work], settings=settings):
         await plain.send(name, ORDER_JSON, headers=[("msgkit-subject", b"placed.us")])

@@ -7,6 +7,7 @@ import pytest
 from msgkit import Application, Backoff, Message, MessageTemplate, Queue, Settings, listener
 from tests.interop.inbox import Inbox
 from tests.interop.shop import BY_TYPE_ID, ORDER, ORDER_JSON, OrderCancelled, OrderPlaced, Quote, QuoteRequest
+from tests.interop.taking import taking
 from tests.kafka.plain import Plain
 from tests.kafka.spring import Spring
 
@@ -25,11 +26,7 @@ THEIRS = {"id": "1", "customer": "17", "total": 30}
 
 async def test_what_a_kafka_template_sends_is_handled(settings: Settings, spring: Spring, name: str) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     async with Application([work], settings=settings):
         await spring.send(name, THEIRS, key="größe", headers={"x-trace": "7", "pieces": 5})

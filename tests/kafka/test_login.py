@@ -12,8 +12,8 @@ from msgkit import MessageTemplate, Queue, Settings
 from msgkit.errors import BrokerUnavailable, ConfigurationError
 from msgkit.testing.brokers import Kafka
 from msgkit.testing.proxy import Address
+from tests.brokers.running import running
 from tests.certificates import Certificates, made
-from tests.kafka.conftest import running
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("kafka-login")]
 

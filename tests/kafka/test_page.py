@@ -1,15 +1,11 @@
 """The page on Kafka: it says what the binding does, and what it shows runs on a real one."""
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from sybil import Document
-from sybil.parsers.markdown import PythonCodeBlockParser
 
 import msgkit_kafka
 from msgkit import Application, Exchange, Settings
@@ -19,6 +15,7 @@ from msgkit_kafka.delays import GROUP_OF_DELAYS, level_forms
 from msgkit_kafka.replies import REPLIES
 from tests.brokers.working import Mode, work_through
 from tests.kafka.permitting import PASSWORD, Permission, permit
+from tests.pages import defined_by
 from tests.waiting import until
 from tools.references import KAFKA
 
@@ -56,13 +53,7 @@ def test_all_that_the_binding_makes_is_on_the_page() -> None:
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
     """What is defined by the blocks of the page."""
-    module = ModuleType("page_kafka_on_kafka")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    document = Document.parse(str(KAFKA.page), PythonCodeBlockParser())
-    document.namespace = vars(module)
-    for block in document:
-        block.evaluate()
-    return vars(module)
+    return defined_by(KAFKA.page, monkeypatch)
 
 
 class TestOnKafka:

@@ -1,6 +1,5 @@
 """The RabbitMQs of these tests, each started once, and one Spring program."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from msgkit import Settings
 from msgkit.envelope import new_id
 from msgkit.testing.brokers import Provider, RabbitMQ, Unavailable
 from tests.brokers.requiring import unavailable
+from tests.brokers.running import running
 from tests.rabbitmq.clearing import clear
 from tests.rabbitmq.harness import RabbitHarness
 from tests.rabbitmq.plain import Plain
@@ -17,21 +17,11 @@ from tests.rabbitmq.spring import Spring
 from tests.rabbitmq.trouble import MOST_BYTES
 
 
-def _running(broker: RabbitMQ) -> Iterator[RabbitMQ]:
-    """Start a broker for a whole session, or skip what needs it; end it with the session."""
-    try:
-        asyncio.run(broker.__aenter__())
-    except Unavailable as error:
-        unavailable(broker.name, error)
-    yield broker
-    asyncio.run(broker.__aexit__(None, None, None))
-
-
 @pytest.fixture(scope="session")
 def interop() -> Iterator[RabbitMQ]:
     """A RabbitMQ that msgkit shares with others."""
     broker = RabbitMQ(provider="process")
-    yield from _running(broker)
+    yield from running(broker)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -78,7 +68,7 @@ def troubled(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
     """A RabbitMQ that things are done to; each test has names of its own there."""
     config = {"max_message_size": MOST_BYTES}
     broker = RabbitMQ(provider=request.param, proxied=True, management=True, config=config)
-    yield from _running(broker)
+    yield from running(broker)
 
 
 @pytest.fixture
@@ -98,7 +88,7 @@ async def broker(troubled: RabbitMQ) -> AsyncIterator[RabbitMQ]:
 def checked(request: pytest.FixtureRequest) -> Iterator[RabbitMQ]:
     """The oldest version that is supported, and the newest."""
     broker = RabbitMQ(provider=request.param, proxied=True, management=True)
-    yield from _running(broker)
+    yield from running(broker)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from msgkit.testing.brokers import RabbitMQ
-from tests.brokers.conftest import started
+from tests.brokers.running import started
 from tests.endurance import SECONDS, SEEDS, kill_consumers, run_at_random
 from tests.rabbitmq.harness import RabbitHarness
 

@@ -12,6 +12,7 @@ from msgkit.errors import RemoteError
 from msgkit.values import check_headers
 from tests.interop.inbox import Inbox
 from tests.interop.shop import ORDER, ORDER_JSON, OrderPlaced, Quote, QuoteRequest
+from tests.interop.taking import taking
 from tests.rabbitmq.plain import Plain
 
 pytestmark = [
@@ -57,11 +58,7 @@ async def test_json_of_a_program_that_has_never_heard_of_msgkit_is_handled(
     settings: Settings, plain: Plain, name: str, content_type: str | None
 ) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     async with Application([work], settings=settings):
         await plain.publish("", name, ORDER_JSON, content_type=content_type)
@@ -74,11 +71,7 @@ async def test_json_of_a_program_that_has_never_heard_of_msgkit_is_handled(
 
 async def test_messages_without_any_properties_are_told_apart(settings: Settings, plain: Plain, name: str) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     async with Application([work], settings=settings):
         await plain.publish("", name, ORDER_JSON)
@@ -93,11 +86,7 @@ async def test_messages_without_any_properties_are_told_apart(settings: Settings
 
 async def test_what_others_say_in_properties_is_read(settings: Settings, plain: Plain, name: str) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     async with Application([work], settings=settings):
         await plain.publish(
@@ -139,11 +128,7 @@ async def test_a_time_that_is_none_stops_nobody(settings: Settings, plain: Plain
 
 async def test_headers_of_every_type_of_amqp_stop_nobody(settings: Settings, plain: Plain, name: str) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     async with Application([work], settings=settings):
         await plain.publish("", name, ORDER_JSON, headers={**PLAIN_HEADERS, **OTHER_HEADERS})
@@ -205,11 +190,7 @@ async def test_headers_that_only_look_like_those_of_msgkit_stop_nobody(
     settings: Settings, plain: Plain, name: str
 ) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     odd: dict[str, Any] = {
         "msgkit-attempt": "two",

@@ -11,6 +11,7 @@ from msgkit.values import HeaderValue, check_headers
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
 from tests.interop.inbox import Inbox
 from tests.interop.shop import BY_TYPE_ID, ORDER, ORDER_JSON, OrderCancelled, OrderPlaced, Quote, QuoteRequest
+from tests.interop.taking import taking
 from tests.rabbitmq.plain import Plain
 from tests.rabbitmq.spring import Spring
 
@@ -31,11 +32,7 @@ COMPANYS = {"x-max-length": 1000, "x-message-ttl": 3_600_000}
 
 async def test_what_a_rabbit_template_sends_is_handled(settings: Settings, spring: Spring, name: str) -> None:
     jobs = Queue(name, OrderPlaced)
-    got = Inbox[Message[OrderPlaced]]()
-
-    @listener(jobs)
-    async def work(message: Message[OrderPlaced]) -> None:
-        got.put(message)
+    work, got = taking(jobs)
 
     async with Application([work], settings=settings):
         await spring.send("", name, THEIRS, headers={"x-trace": "7"})

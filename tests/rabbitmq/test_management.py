@@ -10,7 +10,7 @@ from msgkit.errors import ConfigurationError
 from msgkit.testing.brokers import RabbitMQ
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.management import Bound, Management
-from tests.brokers.conftest import started
+from tests.brokers.running import started
 from tests.certificates import made
 from tests.rabbitmq.trouble import free_port
 

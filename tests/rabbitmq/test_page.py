@@ -2,17 +2,13 @@
 
 import asyncio
 import re
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from sybil import Document
-from sybil.parsers.markdown import PythonCodeBlockParser
 
 from msgkit import Application, Exchange, MessageTemplate, Settings
 from msgkit.envelope import new_id
@@ -21,6 +17,7 @@ from msgkit.testing.brokers import RabbitMQ
 from msgkit_rabbitmq import RabbitQueue, mapping
 from msgkit_rabbitmq.delays import infrastructure
 from tests.brokers.working import Mode, work_through
+from tests.pages import defined_by
 from tests.rabbitmq.plain import Plain
 from tests.rabbitmq.trouble import Bench
 from tools.references import RABBITMQ, meanings
@@ -73,13 +70,7 @@ def test_all_that_delays_make_is_on_the_page() -> None:
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
     """What is defined by the blocks of the page."""
-    module = ModuleType("page_rabbitmq_on_rabbitmq")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    document = Document.parse(str(RABBITMQ.page), PythonCodeBlockParser())
-    document.namespace = vars(module)
-    for block in document:
-        block.evaluate()
-    return vars(module)
+    return defined_by(RABBITMQ.page, monkeypatch)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -4,8 +4,9 @@ import asyncio
 import random
 from asyncio import Task
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from msgkit.reaching import Address
 from msgkit_kafka.wire.api import Api
 from msgkit_kafka.wire.connection import Connection, Door
 from msgkit_kafka.wire.doors import SASL_AUTHENTICATE, SASL_HANDSHAKE, Proof, Way
@@ -13,18 +14,10 @@ from msgkit_kafka.wire.errors import BrokerError, Code, LoginRefused, NotWritten
 from msgkit_kafka.wire.groups import FIND_COORDINATOR, FindCoordinator
 from msgkit_kafka.wire.topics import METADATA, AskMetadata, Metadata, TopicState
 
-__all__ = ["Cluster", "Credentials", "Server", "Topic"]
+__all__ = ["Cluster", "Credentials", "Topic"]
 
 Q = TypeVar("Q", bound=tuple[Any, ...])
 A = TypeVar("A", bound=tuple[Any, ...])
-
-
-class Server(NamedTuple):
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Credentials(Protocol):
@@ -69,11 +62,11 @@ class Cluster:
         on_lost: Callable[[int, str, Connection], None] | None = None,
     ) -> None:
         self._door = door
-        self._servers = [Server(*server) for server in servers]
+        self._servers = [Address(*server) for server in servers]
         self._login = login
         #: Hears which broker was lost, and for which purpose.
         self._on_lost = on_lost
-        self._nodes: dict[int, Server] = {}
+        self._nodes: dict[int, Address] = {}
         self._connections: dict[tuple[int, str], Connection] = {}
         self._opening: dict[tuple[int, str], Task[Connection]] = {}
         self._controller = -1
@@ -83,7 +76,7 @@ class Cluster:
         self.topics: dict[str, Topic] = {}
 
     @property
-    def nodes(self) -> Mapping[int, Server]:
+    def nodes(self) -> Mapping[int, Address]:
         return self._nodes
 
     # -- connections
@@ -106,7 +99,7 @@ class Cluster:
             raise NotWritten(f"broker {node} is not known")
         return await self._made(server, (node, purpose))
 
-    async def _made(self, server: Server, at: tuple[int, str]) -> Connection:
+    async def _made(self, server: Address, at: tuple[int, str]) -> Connection:
         if self._closed:
             raise NotWritten("closed by ourselves")
         opening = self._opening.get(at)
@@ -118,7 +111,7 @@ class Cluster:
             raise NotWritten("closed by ourselves")
         return opening.result()
 
-    async def _open(self, server: Server, at: tuple[int, str]) -> Connection:
+    async def _open(self, server: Address, at: tuple[int, str]) -> Connection:
         def lost(connection: Connection) -> None:
             if self._connections.get(at) is connection:
                 del self._connections[at]
@@ -135,7 +128,7 @@ class Cluster:
         self._connections[at] = connection
         return connection
 
-    async def _log_in(self, connection: Connection, credentials: Credentials, server: Server) -> None:
+    async def _log_in(self, connection: Connection, credentials: Credentials, server: Address) -> None:
         ways = await connection.ask(SASL_HANDSHAKE, Way(credentials.mechanism))
         if ways.error == Code.UNSUPPORTED_SASL_MECHANISM:
             offered = ", ".join(ways.mechanisms) or "none"
@@ -195,7 +188,7 @@ class Cluster:
         """
         found = await self.ask_any(METADATA, AskMetadata(topics))
         if found.nodes:
-            self._nodes = {each.number: Server(each.host, each.port) for each in found.nodes}
+            self._nodes = {each.number: Address(each.host, each.port) for each in found.nodes}
             self._controller, self.cluster = found.controller, found.cluster
         for each in found.topics:
             if each.error == Code.NONE:
@@ -217,7 +210,7 @@ class Cluster:
         """
         found = await self.ask_any(FIND_COORDINATOR, FindCoordinator(name, kind))
         checked(found.error, found.text)
-        self._nodes.setdefault(found.node, Server(found.host, found.port))
+        self._nodes.setdefault(found.node, Address(found.host, found.port))
         return found.node
 
     # -- the end

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from socket import AF_INET, SOCK_STREAM, socket
 
+from msgkit.reaching import Address
 from msgkit.testing.proxy.faults import Direction, Tripwire, Way
 from msgkit.testing.proxy.pipe import End, Pipe
-from msgkit.testing.proxy.sockets import Address, close, prepare, undelivered
+from msgkit.testing.proxy.sockets import close, prepare, undelivered
 
 __all__ = ["Connection"]
 

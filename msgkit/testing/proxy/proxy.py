@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from msgkit.errors import ConfigurationError
+from msgkit.reaching import Address
 from msgkit.testing.proxy.connection import Connection
 from msgkit.testing.proxy.faults import Direction, Faults, Flow, Tripwire, Way
-from msgkit.testing.proxy.sockets import Address, bound
+from msgkit.testing.proxy.sockets import bound
 from msgkit.testing.proxy.thread import LoopThread
 from msgkit.values import Seconds, check_duration, check_number, check_whole
 

@@ -15,26 +15,17 @@ from socket import (
     TCP_NODELAY,
     socket,
 )
-from typing import NamedTuple
+
+from msgkit.reaching import Address
 
 if sys.platform == "linux":
     import fcntl
     import termios
 
-__all__ = ["Address", "bound", "close", "prepare", "undelivered"]
+__all__ = ["bound", "close", "prepare", "undelivered"]
 
 #: On, with no time: closing forgets what is unsent, and resets.
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-
-
-class Address(NamedTuple):
-    """Where something listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 def bound(address: Address) -> socket:
