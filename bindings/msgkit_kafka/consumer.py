@@ -5,12 +5,11 @@ from asyncio import Future
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from msgkit.errors import MessagingError
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
 from msgkit_kafka.byhand import ByHand, NoCommits
 from msgkit_kafka.committing import Commits
-from msgkit_kafka.copies import Copies, taken_back
+from msgkit_kafka.copies import Copies, failed, taken_back
 from msgkit_kafka.feeding import Feed
 from msgkit_kafka.filtering import Filter
 from msgkit_kafka.home import Home
@@ -102,7 +101,7 @@ class KafkaConsumer:
 
     def settle(self, delivery: RawDelivery, how: RawSettlement, /) -> "Future[None] | None":
         if (handle := self.handle_of(delivery)) is None:
-            return self._failed(taken_back(delivery))
+            return failed(taken_back(delivery))
         match how:
             case Accept():
                 self._end(handle)
@@ -143,8 +142,7 @@ class KafkaConsumer:
                 self._end(handle)
 
     def _end_if_ours(self, handle: Handle) -> bool:
-        is_ours = self._is_ours(handle.part)
-        if is_ours:
+        if is_ours := self._is_ours(handle.part):
             self._end(handle)
         return is_ours
 
@@ -173,11 +171,6 @@ class KafkaConsumer:
         if self._parts.get(part.partition) is part and part.is_at_work and not self._drained:
             part.give_back(record)
             self._look()
-
-    def _failed(self, error: MessagingError) -> "Future[None]":
-        future: Future[None] = self._loop.create_future()
-        future.set_exception(error)
-        return future
 
     async def drain(self) -> None:
         self._drained = True
@@ -218,7 +211,7 @@ class KafkaConsumer:
         part.is_closing = True
         self._feed.stop(part)
         try:
-            await self._sink.revoke(part, _HANDOVER)
+            await self._vacated(part)
             await self._commits.finish([partition], _PATIENCE)
         finally:
             if self._parts.get(partition) is part:
@@ -233,6 +226,12 @@ class KafkaConsumer:
             self._let_go(part)
             if part.progress.outstanding:
                 self._sink.lost(part)
+
+    async def _vacated(self, part: Part) -> None:
+        """Return when nothing of it is in anybody's hands."""
+        await self._sink.revoke(part, _HANDOVER)
+        # Whoever closes waits for no answers any more, and a copy may be on its way all the same.
+        await self._copies.left(part)
 
     def _let_go(self, part: Part) -> None:
         """Count what is in hand of it as nothing: nobody hears of it any more."""
@@ -254,7 +253,7 @@ class KafkaConsumer:
         else:
             part.is_closing = True
             self._feed.stop(part)
-            await self._sink.revoke(part, _HANDOVER)
+            await self._vacated(part)
             if self._parts.get(part.partition) is not part:
                 return
             self._let_go(part)

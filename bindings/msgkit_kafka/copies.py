@@ -9,11 +9,11 @@ from msgkit.envelope import Envelope
 from msgkit.errors import DeliveryLost, MessagingError, SendRefused
 from msgkit.spi import RawDelivery
 from msgkit_kafka.moves import Move, Moves
-from msgkit_kafka.part import Handle
+from msgkit_kafka.part import Handle, Part
 from msgkit_kafka.publisher import Publisher
 from msgkit_kafka.wire.errors import WireError
 
-__all__ = ["Copies", "taken_back"]
+__all__ = ["Copies", "failed", "taken_back"]
 
 
 class Copies:
@@ -25,15 +25,19 @@ class Copies:
         self._moves = moves
         self._end = end
         self._placing: set[Future[None]] = set()
+        self._under_way: dict[Future[None], Part] = {}
 
     def send(self, delivery: RawDelivery, handle: Handle, copy: Envelope, also: Mapping[str, str]) -> "Future[None]":
         """Send a copy, with more headers; the future is that the original ended."""
         loop = asyncio.get_running_loop()
         settled: Future[None] = loop.create_future()
+        self._under_way[settled] = handle.part
+        settled.add_done_callback(self._under_way.pop)
         placing = loop.create_task(self._place(settled, delivery, handle, copy, also))
         self._placing.add(placing)
         placing.add_done_callback(self._placing.discard)
-        return settled
+        # It goes on when whoever waits for it does not wait any longer.
+        return asyncio.shield(settled)
 
     async def _place(
         self,
@@ -46,9 +50,13 @@ class Copies:
         try:
             placed = await self._publisher.place(copy, handle.record, also)
         except WireError as error:
-            _set(settled, SendRefused(f"a copy of message {delivery.envelope.message_id} cannot be stored: {error}"))
+            refused = f"a copy of message {delivery.envelope.message_id} cannot be stored: {error}"
+            settled.set_exception(SendRefused(refused))
         except MessagingError as error:
-            _set(settled, error)
+            settled.set_exception(error)
+        except asyncio.CancelledError:
+            settled.set_exception(taken_back(delivery))
+            raise
         else:
             ended = partial(self._ended, settled, delivery, handle)
             self._moves.put(Move(placed, handle.part, handle.record.offset, ended))
@@ -58,7 +66,15 @@ class Copies:
     ) -> None:
         if isinstance(error, DeliveryLost) or (error is None and not self._end(handle)):
             error = taken_back(delivery)
-        _set(settled, error)
+        if error is None:
+            settled.set_result(None)
+        else:
+            settled.set_exception(error)
+
+    async def left(self, part: Part) -> None:
+        """Return when no copy of a partition's messages is under way."""
+        while settling := [settled for settled, whose in self._under_way.items() if whose is part]:
+            await asyncio.wait(settling)
 
     async def finish(self, patience: float) -> None:
         """Wait for what is under way; what was not stored after so many seconds never will be."""
@@ -69,14 +85,12 @@ class Copies:
         await self._moves.finish(patience)
 
 
-def _set(settled: "Future[None]", error: MessagingError | None) -> None:
-    if settled.done():
-        return
-    if error is None:
-        settled.set_result(None)
-    else:
-        settled.set_exception(error)
-
-
 def taken_back(delivery: RawDelivery) -> DeliveryLost:
     return DeliveryLost(f"message {delivery.envelope.message_id} was taken back: its partition is another's")
+
+
+def failed(error: MessagingError) -> "Future[None]":
+    """Return a settlement that failed at once."""
+    settled: Future[None] = asyncio.get_running_loop().create_future()
+    settled.set_exception(error)
+    return settled

@@ -5,6 +5,7 @@ from asyncio import Future, Timeout
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from typing import Literal, TypeVar
 
 from msgkit.envelope import Envelope, Receipt
@@ -31,6 +32,7 @@ from msgkit_rabbitmq.history import send_again
 from msgkit_rabbitmq.layout import history_form
 from msgkit_rabbitmq.lending import lend
 from msgkit_rabbitmq.mapping import LAST_MOMENT
+from msgkit_rabbitmq.reach import reached, unless_out_of_reach
 from msgkit_rabbitmq.session import Session
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, WireError
 
@@ -117,7 +119,7 @@ class RabbitMQBinding(Binding):
             async with asyncio.timeout(None) as asked:
                 self._asking.add(asked)
                 try:
-                    return await self._answer(question)
+                    return await reached(partial(self._answer, question), self.options.wait)
                 finally:
                     self._asking.discard(asked)
         except TimeoutError:
@@ -131,9 +133,11 @@ class RabbitMQBinding(Binding):
         channel = await self._session.channel()
         try:
             answer = await question(channel)
-        except BaseException:
+        except BaseException as error:
             # Not waited for: a broker in need reads nothing, and says no goodbye either.
             channel.leave()
+            if isinstance(error, ChannelClosed):
+                unless_out_of_reach(error)
             raise
         await channel.close()
         return answer

@@ -22,7 +22,7 @@ class Comeback:
         self,
         *,
         up: Callable[[], Awaitable[Connection]],
-        declare: Callable[[], Awaitable[None]],
+        declare: Callable[[], Awaitable[object]],
         is_wanted: Callable[[Guest], bool],
         on_alarm: Callable[[str], None],
         on_back: Callable[[], None],

@@ -11,6 +11,7 @@ from typing import TypeVar
 from msgkit.errors import TopologyMismatch
 from msgkit_rabbitmq.delays import READY, Bound, Made, infrastructure
 from msgkit_rabbitmq.layout import LIMIT, QUORUM, ExchangeForm, QueueForm, RouteForm
+from msgkit_rabbitmq.reach import unless_out_of_reach
 from msgkit_rabbitmq.wire import ACCESS_REFUSED, NOT_FOUND, Channel, ChannelClosed, Connection, Table
 
 __all__ = ["Desk", "Desks", "desk", "difference"]
@@ -79,7 +80,7 @@ class Desks:
 
 
 class Desk:
-    """What can be asked of a broker's topology, in the forms of `layout`."""
+    """What can be asked of a broker's topology, in the forms of `layout`. Any of it may be out of reach."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -92,7 +93,11 @@ class Desk:
     async def _ask(self, question: Callable[[Channel], Awaitable[T]]) -> T:
         if self._channel is None or not self._channel.is_open:
             self._channel = await self._connection.channel()
-        return await question(self._channel)
+        try:
+            return await question(self._channel)
+        except ChannelClosed as error:
+            unless_out_of_reach(error)
+            raise
 
     async def has(self, form: ExchangeForm | QueueForm) -> bool:
         """Tell whether there is anything of that name."""
@@ -112,7 +117,7 @@ class Desk:
         try:
             await self._ask(look)
         except ChannelClosed as error:
-            if error.code == NOT_FOUND and "inaccessible" not in error.text:
+            if error.code == NOT_FOUND:
                 return False
             raise
         return True

@@ -1,12 +1,13 @@
 """What came back to an ordered queue, put in order again before any of it is handled.
 
 A quorum queue keeps what was given back in a line of its own, which is served first. Who leaves when he was
-served a part of it gives that part back to the end of the line: behind what was sent after it. So a consumer that
-begins takes the whole line and sorts it by when the messages were sent. It is never longer than what one consumer
-may hold: so all of them may hold the same.
+served a part of it gives that part back to the end of the line: behind what follows it. So a consumer that begins
+takes the whole line, and puts it as it was by how often each was given back: that was never more often than what stood
+before it, and was less often than what stood before it and is behind it now. The line is never longer than what one
+consumer may hold: so all of them may hold the same.
 """
 
-from msgkit_rabbitmq.mapping import sent_at
+from msgkit_rabbitmq.mapping import times_back
 from msgkit_rabbitmq.wire import Delivered
 
 __all__ = ["Gathering"]
@@ -27,9 +28,5 @@ class Gathering:
         return not message.redelivered or len(self.messages) >= self._most
 
     def in_order(self) -> list[Delivered]:
-        """Return them as they were sent; as they came, if it is not known of all when that was."""
-        times = [sent_at(message) for message in self.messages]
-        known = [time for time in times if time is not None]
-        if len(known) < len(times):
-            return self.messages
-        return [message for _, _, message in sorted(zip(known, range(len(known)), self.messages, strict=True))]
+        """Return them as they stood in the queue. A classic queue counts nothing, and gives them back as they stood."""
+        return sorted(self.messages, key=times_back, reverse=True)

@@ -11,6 +11,7 @@ from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import BrokerUnavailable, MessagingError, SendFailed, SendRefused, TopologyMismatch, Unroutable
 from msgkit_rabbitmq.mapping import DUE, END, ORIGIN, SENT, address
 from msgkit_rabbitmq.publisher import Publisher
+from msgkit_rabbitmq.reach import unless_out_of_reach
 from msgkit_rabbitmq.taking import opened
 from msgkit_rabbitmq.wire import (
     ACCESS_REFUSED,
@@ -40,6 +41,7 @@ async def send_again(stream: str, queue: str, since: float | None, channel: Chan
 
     :param channel: one that nobody else uses
     :raises Unroutable: when there is no such stream
+    :raises OutOfReach: when it is there and cannot be read for now; nothing was sent
     :raises BrokerUnavailable: when not all of it could be read, or it is not known whether all of it was sent
     :raises SendRefused: when the queue does not take one of them
     """
@@ -84,7 +86,11 @@ class _Rereading:
         cancelled = partial(self._fail, ConnectionLost("the broker gives no more of it"))
         channel, arguments = self._channel, {"x-stream-offset": _offset(self._since)}
         await channel.qos(_AT_ONCE)
-        await channel.consume(stream, "history", self._came.put_nowait, cancelled, arguments=arguments)
+        try:
+            await channel.consume(stream, "history", self._came.put_nowait, cancelled, arguments=arguments)
+        except ChannelClosed as error:
+            unless_out_of_reach(error)
+            raise
         # The broker says yes before it looks where to begin, which may be behind the last message. It answers in order,
         # so that what is sent from now on is none of those.
         await channel.qos(_AT_ONCE)

@@ -35,7 +35,7 @@ __all__ = [
     "address",
     "encoded",
     "header_name",
-    "sent_at",
+    "times_back",
     "understood",
 ]
 
@@ -218,13 +218,14 @@ def understood(message: Delivered, queue: str) -> Taken:
     return Taken(envelope, properties, _count(table, "x-delivery-count"))
 
 
-def sent_at(message: Delivered) -> float | None:
-    """Return when one of ours was sent."""
+def times_back(message: Delivered) -> int:
+    """Return how often a message was given back, as far as its queue counts that."""
     try:
-        headers = decode_properties(message.properties).headers
+        table = decode_properties(message.properties).headers or NO_HEADERS
     except MalformedTable:
-        return None
-    return None if headers is None else _float(headers.get(SENT))
+        return 0
+    # The newest count what was lost with a connection only in the second.
+    return max(_count(table, "x-delivery-count"), _count(table, "x-acquired-count"))
 
 
 def _addressed(message: Delivered, queue: str, table: Table) -> tuple[Kind, str]:

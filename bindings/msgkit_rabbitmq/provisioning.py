@@ -23,6 +23,7 @@ from msgkit_rabbitmq.layout import (
 )
 from msgkit_rabbitmq.management import Management
 from msgkit_rabbitmq.mapping import address
+from msgkit_rabbitmq.reach import OutOfReach
 from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection
 
 __all__ = ["Provisioner", "Restored"]
@@ -40,6 +41,8 @@ class Restored(NamedTuple):
     gone: Sequence[str]
     #: What is there now in place of what was declared, or None.
     wrong: str | None
+    #: What cannot be reached for now, or None.
+    away: str | None = None
 
 
 class Provisioner:
@@ -60,7 +63,10 @@ class Provisioner:
         self._makes = True
 
     async def provision(self, connection: Connection, topology: Topology, mode: ProvisionMode) -> Plan:
-        """Do as `Binding.provision` does; what is refused changes nothing."""
+        """Do as `Binding.provision` does; what is refused changes nothing.
+
+        :raises OutOfReach: when something of it is there, and cannot be looked at for now
+        """
         check_histories(topology)
         anonymous = Topology({}, {name: spec for name, spec in topology.queues.items() if spec.anonymous})
         wanted = anonymous if mode is ProvisionMode.ASSUME else topology
@@ -79,6 +85,7 @@ class Provisioner:
     async def again(self, connection: Connection) -> "Restored":
         """Declare all of it again."""
         wrong: list[str] = []
+        away: list[str] = []
         async with desk(connection) as asked:
             # What one of them has become keeps nobody from the others.
             for exchange in tuple(self._exchanges.values()):
@@ -94,13 +101,15 @@ class Provisioner:
                     await asked.declare(queue)
                     for route in self._routes[queue.name]:
                         await asked.bind(route)
+                except OutOfReach as error:
+                    away.append(str(error))
                 except ChannelClosed as error:
                     wrong.append(f"queue {queue.name!r}: {difference(error)}")
                 except TopologyMismatch as error:
                     wrong.append(str(error))
             await self._write_down(asked)
         gone, self._gone = self._gone & self._anonymous, set()
-        return Restored(sorted(gone), "; ".join(wrong) or None)
+        return Restored(sorted(gone), "; ".join(wrong) or None, "; ".join(away) or None)
 
     async def _write_down(self, asked: Desk) -> None:
         if self._is_unwritten:
@@ -111,6 +120,7 @@ class Provisioner:
         """Have delayed messages find a destination when they are due.
 
         :raises SendRefused: when there is no such destination, or no delays and none are to be made
+        :raises OutOfReach: when it is there, and cannot be bound for now
         """
         due = due_binding(address(kind, destination))
         async with desk(connection) as asked:

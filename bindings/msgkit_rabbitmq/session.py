@@ -10,6 +10,7 @@ from typing import Any
 from msgkit.envelope import Envelope, Kind
 from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, SendRefused, TopologyMismatch
 from msgkit.spi import BindingOptions, Down, Event, Fatal, Gap, Plan, ProvisionMode, Sink, Subscription, Topology, Up
+from msgkit.spi.pauses import pause
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import version_of
 from msgkit_rabbitmq.comeback import Comeback
@@ -21,6 +22,7 @@ from msgkit_rabbitmq.link import Link
 from msgkit_rabbitmq.management import NoPage
 from msgkit_rabbitmq.provisioning import Provisioner, Restored
 from msgkit_rabbitmq.publisher import Publisher
+from msgkit_rabbitmq.reach import OutOfReach, reached
 from msgkit_rabbitmq.replies import listen_for_replies
 from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import Channel, Connection, ConnectionLost, WireError
@@ -55,6 +57,7 @@ class Session:
         self._answered_over: Connection | None = None
         self._desks = Desks()
         self._sent_home_over: Connection | None = None
+        self._is_reaching = False
         self.returns = Returns()
         self.publisher = Publisher(options.name, options.clock, self._bind_due, self._is_heard)
         self._publishing = Link(
@@ -132,7 +135,9 @@ class Session:
         while True:
             connection = await self._up(self._publishing)
             try:
-                plan = await self.provisioner.provision(connection, topology, mode)
+                plan = await reached(
+                    partial(self.provisioner.provision, connection, topology, mode), self._options.wait
+                )
             except WireError as error:
                 losses += 1
                 is_told = isinstance(error, ConnectionLost) and error.is_our_doing
@@ -165,11 +170,10 @@ class Session:
         while True:
             connection = await self._up(self._consuming)
             try:
-                await consumer.attach(connection)
+                await reached(partial(consumer.attach, connection), self._options.wait)
             except WireError as error:
                 if connection.is_open:
-                    msg = f"queue {subscription.queue.name!r} cannot be consumed: {error}"
-                    raise TopologyMismatch(msg) from error
+                    raise TopologyMismatch(f"queue {subscription.queue.name!r} cannot be consumed: {error}") from error
             else:
                 self._members.append(consumer)
                 return consumer
@@ -238,6 +242,19 @@ class Session:
         if restored.wrong is not None:
             _log.error("what was declared is not what is there now: %s", restored.wrong)
             self._tell(Fatal(restored.wrong))
+        if restored.away is not None and not self._is_reaching:
+            self._is_reaching = True
+            self.spawn(self._reach(restored.away))
+
+    async def _reach(self, away: str) -> None:
+        """Declare again until nothing is out of reach: a broker that starts serves its queues one after the other."""
+        _log.warning("not all that was declared can be reached, trying on: %s", away)
+        failures = 0
+        while not await self._declare_again():
+            failures += 1
+            await asyncio.sleep(pause(failures))
+        self._is_reaching = False
+        _log.info("all that was declared can be reached again")
 
     async def _listen_again(self, connection: Connection) -> None:
         async with self._answering:
@@ -290,12 +307,16 @@ class Session:
         self._is_well = False
         self.spawn(self._comeback.of(consumer, reason))
 
-    async def _declare_again(self) -> None:
+    async def _declare_again(self) -> bool:
+        """Tell whether all of it could be."""
         connection = await self._publishing.up()
         try:
-            self._tell_restored(await self.provisioner.again(connection), "it was removed")
+            restored = await self.provisioner.again(connection)
         except Exception as error:  # noqa: BLE001 -- whoever is brought back is tried again, whatever it is
             _log.warning("what is missing cannot be declared: %s", error)
+            return False
+        self._tell_restored(restored, "it was removed")
+        return restored.away is None
 
     def leave(self, consumer: Guest, /) -> None:
         self._members = [member for member in self._members if member is not consumer]
@@ -320,9 +341,10 @@ class Session:
         while True:
             connection = await self._publishing.up()
             try:
-                await self.provisioner.bind_due(connection, kind, destination)
-            except WireError as error:
-                if connection.is_open:
+                bound = partial(self.provisioner.bind_due, connection, kind, destination)
+                await reached(bound, self._options.wait)
+            except (OutOfReach, WireError) as error:
+                if isinstance(error, OutOfReach) or connection.is_open:
                     raise SendRefused(f"{kind.value} {destination!r} cannot be sent to later: {error}") from error
             else:
                 return

@@ -15,7 +15,7 @@ from msgkit_kafka.groups import Groups
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Door
 from msgkit_kafka.wire.subscriptions import Partition
-from tests.kafka.conftest import running
+from tests.brokers.running import running
 from tests.waiting import until
 
 _aiokafka: Any = import_module("aiokafka")

@@ -6,8 +6,8 @@ from msgkit_rabbitmq.gathering import Gathering
 from msgkit_rabbitmq.wire import Delivered, Properties, encode_properties
 
 
-def message(tag: int, sent: float | None = None, *, redelivered: bool = True) -> Delivered:
-    headers = None if sent is None else {"msgkit-sent": sent}
+def message(tag: int, times: int = 0, *, redelivered: bool = True) -> Delivered:
+    headers = {"x-delivery-count": times} if times else None
     return Delivered(tag, redelivered, "", "jobs", encode_properties(Properties(headers=headers)))
 
 
@@ -35,30 +35,42 @@ def test_the_line_has_ended_when_no_more_can_come(most: int) -> None:
     assert ended == [False] * (most - 1) + [True]
 
 
-def test_messages_are_handed_on_as_they_were_sent() -> None:
-    assert order([message(1, 30.0), message(2, 10.5), message(3, 20.0), message(4, 10.25, redelivered=False)]) == [
-        4,
+def test_what_was_moved_to_the_end_of_the_line_comes_first_again() -> None:
+    assert order([message(3, 1), message(4, 1), message(1, 2), message(2, 2), message(5, redelivered=False)]) == [
+        1,
         2,
         3,
-        1,
+        4,
+        5,
     ]
 
 
-def test_what_was_sent_at_one_moment_stays_as_it_came() -> None:
-    assert order([message(3, 5.0), message(2, 5.0), message(1, 4.0), message(4, 5.0)]) == [1, 3, 2, 4]
+def test_what_a_classic_queue_gives_back_stays_as_it_came() -> None:
+    assert order([message(tag) for tag in (2, 1, 3)]) == [2, 1, 3]
 
 
-def test_all_stay_as_they_came_when_it_is_not_known_of_one_when_it_was_sent() -> None:
-    assert order([message(1, 30.0), message(2), message(3, 10.0)]) == [1, 2, 3]
+class Line:
+    """What a quorum queue has waiting, as it serves it: what was given back stands at the end of its own line."""
+
+    def __init__(self, number: int) -> None:
+        self._back: list[tuple[int, int]] = []
+        self._fresh = list(range(number))
+
+    def serve(self, most: int) -> list[Delivered]:
+        """Serve a consumer that goes away with all of it in hand."""
+        back = self._back[:most]
+        fresh = self._fresh[: most - len(back)]
+        del self._back[: len(back)], self._fresh[: len(fresh)]
+        self._back += [(tag, times + 1) for tag, times in back] + [(tag, 1) for tag in fresh]
+        return [message(tag, times) for tag, times in back] + [message(tag, redelivered=False) for tag in fresh]
 
 
-def test_nothing_is_lost_and_nothing_is_doubled() -> None:
-    random = Random(5)  # noqa: S311 -- no secret
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_takes_the_whole_line_has_it_as_it_stood_in_the_queue(seed: int) -> None:
+    random = Random(seed)  # noqa: S311 -- no secret
+    held = random.randrange(1, 20)
+    line = Line(30)
     for _ in range(50):
-        tags = list(range(random.randrange(20)))
-        times = {tag: random.choice([1.0, 2.0, 3.0, None if random.random() < 0.02 else 4.0]) for tag in tags}
-        gathering = Gathering(1)
-        for tag in tags:
-            gathering.add(message(tag, times[tag]))
-        assert sorted(each.tag for each in gathering.in_order()) == tags
-        assert [each.tag for each in gathering.messages] == tags
+        line.serve(random.randrange(1, held + 1))
+    served = line.serve(held)
+    assert order(served) == sorted(each.tag for each in served) == list(range(held))

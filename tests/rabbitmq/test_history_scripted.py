@@ -16,6 +16,7 @@ from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import BrokerUnavailable, MessagingError, SendRefused, TopologyMismatch, Unroutable
 from msgkit_rabbitmq.history import send_again
 from msgkit_rabbitmq.publisher import Publisher
+from msgkit_rabbitmq.reach import OutOfReach
 from msgkit_rabbitmq.wire import Properties, Table
 from tests.rabbitmq.wire_peer import Line, Talk, content, soon, talking
 from tests.waiting import until
@@ -132,7 +133,7 @@ async def test_nothing_goes_out_later_when_it_was_given_up() -> None:
     ("code", "text", "kind", "told"),
     [
         (404, "NOT_FOUND - no queue 'jobs.history' in vhost '/'", Unroutable, "queue 'jobs.history' does not exist"),
-        (404, "NOT_FOUND - home node of queue 'jobs.history' is down or inaccessible", BrokerUnavailable, "home node"),
+        (404, "NOT_FOUND - home node of queue 'jobs.history' is down or inaccessible", OutOfReach, "home node"),
         (403, "ACCESS_REFUSED - read access", TopologyMismatch, "'jobs.history': it is not permitted: ACCESS_REFUSED"),
         (
             406,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from msgkit.envelope import Envelope, Kind
-from msgkit_rabbitmq.mapping import DUE, END, LEVEL, ORIGIN, address, encoded, header_name, sent_at, understood
+from msgkit_rabbitmq.mapping import DUE, END, LEVEL, ORIGIN, address, encoded, header_name, times_back, understood
 from msgkit_rabbitmq.wire import Delivered, MalformedTable, Properties, decode_properties, encode_properties
 
 ORDER = Envelope(
@@ -440,9 +440,18 @@ def test_a_delayed_retry_says_where_it_was_sent_and_not_where_it_waited() -> Non
 # -- when it was sent
 
 
-def test_when_a_message_was_sent_is_known_of_ours_alone() -> None:
-    assert sent_at(arrived(ORDER)) == ORDER.sent_at
-    assert sent_at(arrived(JOB)) is None
-    assert sent_at(foreign(timestamp=1_715_947_200)) is None
-    assert sent_at(foreign(headers={"msgkit-sent": "then"})) is None
-    assert sent_at(Delivered(1, False, "", "", b"")) is None  # noqa: FBT003 -- never given back
+@pytest.mark.parametrize(
+    ("headers", "times"),
+    [
+        (None, 0),
+        ({"x-delivery-count": 3}, 3),
+        ({"x-delivery-count": 1, "x-acquired-count": 2}, 2),
+        ({"x-delivery-count": "often"}, 0),
+    ],
+)
+def test_how_often_a_message_went_back_is_what_its_queue_counted(headers: dict[str, object] | None, times: int) -> None:
+    assert times_back(foreign(headers=headers)) == times
+
+
+def test_what_cannot_be_read_counts_as_never_given_back() -> None:
+    assert times_back(Delivered(1, False, "", "", b"")) == 0  # noqa: FBT003 -- never given back

@@ -78,6 +78,19 @@ async def test_a_topology_that_the_broker_hangs_up_on_is_given_up(broker: Rabbit
             await bench.declare(QueueSpec(name="ü" * 127))
 
 
+async def test_what_began_first_begins_first_again_whenever_it_was_sent(broker: RabbitMQ) -> None:
+    """Two senders' messages are not stored in the order of their clocks."""
+    queue = QueueSpec(name=new_id(), ordered=True)
+    async with Bench.open(broker.url) as bench, asyncio.timeout(30):
+        await bench.declare(queue)
+        for number, sent_at in enumerate((2e9, 1e9, 3e9, 0.0)):
+            await bench.send(str(number), queue.name, sent_at=sent_at)
+        for _ in range(2):
+            taker = await bench.consume(queue)
+            assert [each.envelope.body for each in await taker.take_all(4)] == [b"0", b"1", b"2", b"3"]
+            await taker.consumer.close()
+
+
 async def test_order_survives_consumers_that_take_less_at_a_time_than_those_before_them(broker: RabbitMQ) -> None:
     """What the first gave back is more than the next one holds, which leaves with a part of it."""
     queue = QueueSpec(name=new_id(), ordered=True)

@@ -45,6 +45,11 @@ class ChannelClosed(WireError):
         self.code = code
         self.text = text
 
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Is what was asked for there, at a node that is down, or that is still starting?"""
+        return self.code == NOT_FOUND and "inaccessible" in self.text
+
 
 def _said(code: int, text: str) -> str:
     # What we found out ourselves has no code.
