@@ -9,6 +9,7 @@ import logging
 from asyncio import Task
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import count
 
 from msgkit.spi.pauses import pause
 from msgkit_kafka.assigning import Change
@@ -42,11 +43,10 @@ from msgkit_kafka.wire.subscriptions import (
     encode_subscription,
 )
 
-__all__ = ["JOINING", "Membership"]
+__all__ = ["Membership"]
 
 _log = logging.getLogger("msgkit.kafka")
-#: What the connections are for over which is waited for the other members; before the group's name.
-JOINING = "joining"
+_NUMBERS = count(1)
 #: Seconds that the others have to join again. None of them waits for its handlers before it does.
 _TO_JOIN = 30.0
 #: Seconds between two beats, and of a session at most this part: so soon a member hears that others come or go.
@@ -94,8 +94,8 @@ class Membership:
         self._cluster = cluster
         self._topics = tuple(topics)
         self._holder = holder
-        # Who waits for the others of one group to join must hold up no other group, on whom they may be waiting.
-        self._joining = f"{JOINING} {group}"
+        # Who waits for the others to join must hold up none of them, and no other group's on whom they may be waiting.
+        self._joining = f"joining {group}, member {next(_NUMBERS)} of this process"
         self._session = session
         self._rack = rack
         self._order = b"" if order is None else encode(order)
@@ -179,6 +179,7 @@ class Membership:
         for going in self._going.values():
             going.cancel()
         self._owned.clear()
+        await self._cluster.done_with(self._joining)
         if self.member and self.instance is None:
             try:
                 async with asyncio.timeout(min(_FAREWELL, self._session / _BEATS)):

@@ -15,8 +15,9 @@ from msgkit.envelope import Envelope, Kind, new_id
 from msgkit.settlement import ACCEPT
 from msgkit.spi import ExchangeSpec, QueueSpec, RetryCopy, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
+from tests.bench import Bench, message
 from tests.interop.inbox import Inbox
-from tests.rabbitmq.trouble import Bench, message, plain, queues, settings
+from tests.rabbitmq.trouble import plain, queues, settings
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker

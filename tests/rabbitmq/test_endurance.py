@@ -12,10 +12,10 @@ from msgkit.settlement import ACCEPT
 from msgkit.spi import Down, QueueSpec, Up
 from msgkit.testing.brokers import RabbitMQ
 from msgkit_rabbitmq import RabbitQueue
+from tests.bench import Bench
 from tests.brokers.running import running
 from tests.endurance import SECONDS, SEEDS, kill_consumers, run_at_random
 from tests.rabbitmq.harness import RabbitHarness
-from tests.rabbitmq.trouble import Bench
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker

@@ -24,7 +24,8 @@ from msgkit.spi import ExchangeSpec, PlanAction, PlanEntry, ProvisionMode, Queue
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.testing.proxy import Direction
 from msgkit_rabbitmq import RabbitQueue
-from tests.rabbitmq.trouble import Bench, Taker, alarm, at, bindings, message, plain, queues
+from tests.bench import Bench, Taker, message
+from tests.rabbitmq.trouble import alarm, at, bindings, plain, queues
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker

@@ -13,8 +13,9 @@ from msgkit.settlement import ACCEPT
 from msgkit.spi import Depth, Down, ExchangeSpec, Fatal, PlanAction, QueueSpec
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.testing.proxy import Direction, FaultProxy
+from tests.bench import Bench, message
 from tests.rabbitmq.test_refusals import user_with
-from tests.rabbitmq.trouble import MOST_BYTES, Bench, message, plain, settings
+from tests.rabbitmq.trouble import MOST_BYTES, plain, settings
 
 pytestmark = pytest.mark.broker
 

@@ -16,10 +16,10 @@ from msgkit.spi import QueueSpec, Replayable, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
 from msgkit_rabbitmq import RabbitQueue, mapping
 from msgkit_rabbitmq.delays import infrastructure
+from tests.bench import Bench
 from tests.brokers.working import Mode, work_through
 from tests.pages import defined_by
 from tests.rabbitmq.plain import Plain
-from tests.rabbitmq.trouble import Bench
 from tools.references import RABBITMQ, meanings
 
 TEXT = RABBITMQ.page.read_text("utf-8")

@@ -14,7 +14,8 @@ from msgkit.spi import Down, ExchangeSpec, QueueSpec, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.testing.proxy import Direction
 from msgkit_rabbitmq import RabbitQueue
-from tests.rabbitmq.trouble import Bench, alarm, message, plain, settings
+from tests.bench import Bench, message
+from tests.rabbitmq.trouble import alarm, plain, settings
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker

@@ -22,10 +22,11 @@ from msgkit.spi import ExchangeSpec, QueueSpec, RouteSpec
 from msgkit.testing.brokers import RabbitMQ, Unavailable
 from msgkit.testing.proxy import Address
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
+from tests.bench import Bench, message
 from tests.brokers.requiring import unavailable
 from tests.certificates import Certificates, made
 from tests.interop.inbox import Inbox
-from tests.rabbitmq.trouble import MOST_BYTES, Bench, at, free_port, message, said, settings
+from tests.rabbitmq.trouble import MOST_BYTES, at, free_port, said, settings
 
 pytestmark = pytest.mark.broker
 

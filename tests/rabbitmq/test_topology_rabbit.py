@@ -16,8 +16,9 @@ from msgkit.spi import Gap, PlanAction, QueueSpec, Release, RouteSpec
 from msgkit.testing.brokers import RabbitMQ
 from msgkit.values import Option
 from msgkit_rabbitmq import RabbitExchange, RabbitQueue
+from tests.bench import Bench
 from tests.interop.inbox import Inbox
-from tests.rabbitmq.trouble import Bench, bindings, plain, queues, settings
+from tests.rabbitmq.trouble import bindings, plain, queues, settings
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker

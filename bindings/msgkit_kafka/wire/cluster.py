@@ -215,6 +215,13 @@ class Cluster:
 
     # -- the end
 
+    async def done_with(self, purpose: str) -> None:
+        """Close the connections that were for one purpose only."""
+        for at in [at for at in self._opening if at[1] == purpose]:
+            self._opening[at].cancel()
+        done = [self._connections.pop(at) for at in list(self._connections) if at[1] == purpose]
+        await asyncio.gather(*(each.close() for each in done))
+
     async def close(self) -> None:
         self._closed = True
         opening = tuple(self._opening.values())
