@@ -7,11 +7,11 @@ import pytest
 
 from msgkit import Application, Exchange, Settings, listener
 from msgkit.envelope import new_id
-from msgkit.testing.brokers import Kafka, Unavailable
+from msgkit.testing.brokers import Kafka
 from msgkit.testing.brokers.nodes import Node
 from msgkit.testing.brokers.programs import Host
 from msgkit.testing.brokers.supply import Supply
-from tests.brokers.requiring import unavailable
+from tests.brokers.running import running
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.xdist_group("kafka-nearby")]
 
@@ -28,13 +28,7 @@ class Apart(Kafka):
 
 @pytest.fixture(scope="module")
 def apart() -> Iterator[Kafka]:
-    broker = Apart(provider="process", nodes=3)
-    try:
-        asyncio.run(broker.__aenter__())
-    except Unavailable as error:
-        unavailable(broker.name, error)
-    yield broker
-    asyncio.run(broker.__aexit__(None, None, None))
+    yield from running(Apart(provider="process", nodes=3))
 
 
 async def test_all_is_read_wherever_the_reader_stands_and_also_when_his_replica_is_gone(apart: Kafka) -> None:
