@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _reports(asked: argparse.Namespace) -> Iterator[Report]:
     which, messages, rounds = asked.benchmark, asked.messages, asked.rounds
     if which in ("memory", "all"):
-        yield asyncio.run(memory.measure(messages=messages or 1_000_000))
+        yield _memory(asked.on, messages or 1_000_000)
     if which in ("overhead", "all"):
         # FastStream is as large as all else here, and what a service holds is measured without it.
         from benchmarks import overhead  # noqa: PLC0415 -- see above
@@ -35,15 +35,27 @@ def _reports(asked: argparse.Namespace) -> Iterator[Report]:
         yield report.and_also(startup.measure(rounds=rounds))
     if which == "startup":
         yield startup.measure(rounds=rounds)
+    if which == "reconnects":
+        # What starts brokers is large, too.
+        from benchmarks import alone  # noqa: PLC0415 -- see above
+
+        yield _on_a_broker(alone.reconnecting(asked.on or "rabbitmq", times=messages or 1_000))
     if which == "kafka":
-        from benchmarks.kafka import comparison as on_kafka  # noqa: PLC0415 -- as below
+        from benchmarks.kafka import comparison as on_kafka  # noqa: PLC0415 -- as above
 
         yield _on_a_broker(on_kafka.measure(messages=messages or 10_000, rounds=rounds))
     if which == "rabbitmq":
-        # What starts brokers is large, too.
-        from benchmarks.rabbitmq import comparison as on_rabbitmq  # noqa: PLC0415 -- see above
+        from benchmarks.rabbitmq import comparison as on_rabbitmq  # noqa: PLC0415 -- as above
 
         yield _on_a_broker(on_rabbitmq.measure(messages=messages or 10_000, rounds=rounds))
+
+
+def _memory(on: str | None, messages: int) -> Report:
+    if on is None:
+        return asyncio.run(memory.measure(messages=messages))
+    from benchmarks import alone  # noqa: PLC0415 -- as above
+
+    return _on_a_broker(alone.passing(on, messages=messages))
 
 
 def _on_a_broker(comparison: Coroutine[None, None, Report]) -> Report:
@@ -57,9 +69,12 @@ def _on_a_broker(comparison: Coroutine[None, None, Report]) -> Report:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    which = ("overhead", "memory", "startup", "all", "kafka", "rabbitmq")
+    which = ("overhead", "memory", "startup", "all", "kafka", "rabbitmq", "reconnects")
     parser.add_argument("benchmark", choices=which, help="what to measure; see benchmarks/README.md")
-    parser.add_argument("--messages", type=_positive, help="how many, instead of 10,000 (memory: a million)")
+    parser.add_argument(
+        "--messages", type=_positive, help="how many, instead of 10,000 (memory: a million; reconnects: 1,000)"
+    )
+    parser.add_argument("--on", choices=("kafka", "rabbitmq"), help="memory, reconnects: on this broker")
     parser.add_argument("--rounds", type=_positive, default=7, help="how often, in turns (7)")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     return parser

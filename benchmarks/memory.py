@@ -1,87 +1,81 @@
-"""What a service holds after so many messages: no two of them alike, and one in a hundred tried again."""
+"""What a service holds after so many messages: all different, one in a hundred tried again, one in hand to the end."""
 
-import gc
-import sys
+import asyncio
 from collections.abc import Iterable
-from pathlib import Path
-from resource import RUSAGE_SELF, getpagesize, getrusage
 from time import perf_counter
 from typing import Annotated
 
+from benchmarks.looks import LOOKS, look, report
 from benchmarks.report import Report
-from benchmarks.work import ORDER, Arrivals, OrderPlaced
-from msgkit import Application, Exchange, Header, Message, Retry, Sender, Settings, listener
+from benchmarks.work import ORDER, OrderPlaced
+from msgkit import Application, Exchange, Header, Message, MessageTemplate, Retry, Settings, listener
 
-__all__ = ["measure"]
+__all__ = ["EMBEDDED", "measure"]
 
-_CHECKPOINTS = 10
+EMBEDDED = "memory://memory?transient=true"
 #: What is sent at once: who sends without a pause has the broker hold what is not handled yet.
 _BURST = 1_000
-
-_STATM = Path("/proc/self/statm")
 
 orders = Exchange("orders", OrderPlaced, key=lambda order: order.id, subject=lambda order: f"placed.{order.id}")
 billing = orders.queue("billing", "placed.*")
 
 
-async def measure(*, messages: int) -> Report:
-    """Look ten times, evenly; what grows shows between the first and the last."""
-    arrivals = Arrivals()
+class _Handled:
+    """Counts what was handled. The first message is in hand until all others are sent."""
 
-    @listener(billing, concurrency=8)
+    def __init__(self) -> None:
+        self.all_sent = asyncio.Event()
+        self._number = 0
+        self._wanted = 0
+        self._there = asyncio.Event()
+
+    async def until(self, number: int) -> None:
+        self._wanted = number
+        self._there.clear()
+        if self._number < number:
+            await self._there.wait()
+
+    async def one(self, order: OrderPlaced) -> None:
+        if not order.total:
+            await self.all_sent.wait()
+        self._number += 1
+        if self._number == self._wanted:
+            self._there.set()
+
+
+async def measure(*, messages: int, url: str = EMBEDDED, held_up: int = 1) -> Report:
+    """Look ten times, evenly, and once more when all is done, that which was in hand from the beginning as well.
+
+    :param held_up: so many may wait for the first, at most
+    """
+    handled = _Handled()
+
+    @listener(billing, concurrency=64)
     async def bill(order: Message[OrderPlaced], trace: Annotated[str, Header("x-trace")]) -> None:
-        if order.attempt == 1 and order.payload.total % 100 == 0:
+        if order.attempt == 1 and order.payload.total % 100 == 99:  # noqa: PLR2004 -- one in a hundred
             raise Retry(after=0.001)
-        arrivals.one(order.payload, trace)
+        if trace:
+            await handled.one(order.payload)
 
-    async with Application([bill], settings=Settings(url="memory://memory?transient=true")) as shop:
-        part = max(1, messages // _CHECKPOINTS)
+    async with Application([bill], settings=Settings(url=url)) as shop:
+        part = max(1, messages // LOOKS)
         runs: list[dict[str, float]] = []
-        for first in range(0, part * _CHECKPOINTS, part):
+        for first in range(0, part * LOOKS, part):
             began = perf_counter()
             for number in range(first, first + part, _BURST):
                 burst = range(number, min(number + _BURST, first + part))
-                arrivals.expect(len(burst))
                 await _place(shop.template, burst)
-                await arrivals.all_there()
-            runs.append(_checkpoint(first + part, (perf_counter() - began) / part * 1e6))
-    return _report(runs)
+                await handled.until(burst.stop - held_up)
+            runs.append(look(messages=first + part) | {"us_a_message": (perf_counter() - began) / part * 1e6})
+        handled.all_sent.set()
+        await handled.until(part * LOOKS)
+        done = look(messages=part * LOOKS)
+    note = f"{done['rss_kib']:,.0f} KiB when the first message was done as well, and all behind it"
+    return report("memory", "message", runs, note)
 
 
-async def _place(sender: Sender, numbers: Iterable[int]) -> None:
-    for number in numbers:
-        order = ORDER.model_copy(update={"id": str(number), "total": number})
-        await sender.send(orders, order, headers={"x-trace": f"trace-{number}"})
-
-
-def _checkpoint(messages: int, time: float) -> dict[str, float]:
-    gc.collect()
-    return {
-        "messages": messages,
-        "rss_kib": _resident() / 1024,
-        "blocks": sys.getallocatedblocks(),
-        "us_a_message": time,
-    }
-
-
-def _resident() -> int:
-    if _STATM.exists():
-        return int(_STATM.read_text().split()[1]) * getpagesize()
-    # Elsewhere only the most that it ever was can be had, which will do to see it grow.
-    most = getrusage(RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
-
-
-def _report(runs: list[dict[str, float]]) -> Report:
-    first, last = runs[0], runs[-1]
-    messages = last["messages"] - first["messages"]
-    grown = (last["rss_kib"] - first["rss_kib"]) * 1024 / messages
-    blocks = last["blocks"] - first["blocks"]
-    note = f"from the first look to the last: {grown:+.2f} bytes a message, and {blocks:+,.0f} memory blocks in all"
-    return Report(
-        benchmark="memory",
-        unit="bytes/message",
-        results={"msgkit": grown},
-        runs=runs,
-        notes=(note,),
-    )
+async def _place(template: MessageTemplate, numbers: Iterable[int]) -> None:
+    async with template.pipeline() as pipeline:
+        for number in numbers:
+            order = ORDER.model_copy(update={"id": str(number), "total": number})
+            _ = await pipeline.send(orders, order, headers={"x-trace": f"trace-{number}"})

@@ -107,13 +107,25 @@ def assert_compares(report: dict[str, Any], benchmark: str, kinds: set[str], *, 
 
 
 def compared_on(broker: str, *, rounds: int, within: float) -> dict[str, Any]:
-    ran = run(broker, "--messages", "20", "--rounds", str(rounds), "--json", within=within)
+    report = reported(broker, broker, "--messages", "20", "--rounds", str(rounds), within=within)
+    assert tuple(report) == (*FORM, "also")
+    return report
+
+
+def alone_on(broker: str, what: str, number: int) -> dict[str, Any]:
+    report = reported(broker, what, "--on", broker, "--messages", str(number), within=180)
+    assert tuple(report) == FORM
+    assert report["benchmark"] == what
+    return report
+
+
+def reported(broker: str, *arguments: str, within: float) -> dict[str, Any]:
+    ran = run(*arguments, "--json", within=within)
     if ran.stderr.startswith("no ") and " can be had here" in ran.stderr:
         unavailable(broker, Unavailable(ran.stderr))
     assert (ran.returncode, ran.stderr) == (0, "")
     (line,) = ran.stdout.splitlines()
     report: dict[str, Any] = json.loads(line)
-    assert tuple(report) == (*FORM, "also")
     return report
 
 
@@ -125,6 +137,20 @@ def test_what_a_message_costs_is_measured_side_by_side_in_one_run() -> None:
 def test_memory_is_looked_at_ten_times() -> None:
     (report,) = measured("memory", "--messages", "200")
     assert_measures_memory(report)
+
+
+@pytest.mark.broker
+@pytest.mark.xdist_group("rabbitmq-benchmark")
+@pytest.mark.parametrize("what", ["memory", "reconnects"])
+def test_what_a_service_holds_on_rabbitmq_is_looked_at_ten_times(what: str) -> None:
+    report = alone_on("rabbitmq", what, 10)
+    assert [run[next(iter(run))] for run in report["runs"]] == [1.0 * n for n in range(1, 11)]
+
+
+@pytest.mark.broker
+@pytest.mark.xdist_group("kafka-benchmark")
+def test_what_a_service_holds_on_kafka_is_looked_at_ten_times() -> None:
+    assert len(alone_on("kafka", "memory", 20)["runs"]) == 10
 
 
 def test_starting_is_measured_in_processes_of_their_own() -> None:
