@@ -208,7 +208,7 @@ class KafkaConsumer:
         part = self._parts.get(partition)
         if part is None:
             return
-        part.is_closing = True
+        part.is_closing = part.is_leaving = True
         self._feed.stop(part)
         try:
             await self._vacated(part)
@@ -254,7 +254,8 @@ class KafkaConsumer:
             part.is_closing = True
             self._feed.stop(part)
             await self._vacated(part)
-            if self._parts.get(part.partition) is not part:
+            if part.is_leaving or not self._is_ours(part):
+                # Whoever has it next hears where to go on, too.
                 return
             self._let_go(part)
             part = self._parts[part.partition] = self._begun(part.partition, Standing(offset, Committed()), offset)

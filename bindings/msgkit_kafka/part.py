@@ -55,6 +55,7 @@ class Part:
         "in_hand",
         "is_broken",
         "is_closing",
+        "is_leaving",
         "is_marking",
         "order",
         "partition",
@@ -77,8 +78,9 @@ class Part:
         self.wish: Wish | None = None
         #: Bytes that came and are not handed out; and that are handed out and not done.
         self.buffered = self.in_hand = 0
-        #: It is given up; it cannot be read; it is being said which message is handed out alone.
-        self.is_closing = self.is_broken = self.is_marking = False
+        #: Nothing more of it is handed out; it goes to another member; it cannot be read; it is being said which
+        #: message is handed out alone.
+        self.is_closing = self.is_leaving = self.is_broken = self.is_marking = False
         #: Of those that are tried again where they are.
         self.attempts: dict[int, int] = {}
         #: The last order to go on elsewhere that was followed.
