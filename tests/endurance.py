@@ -13,12 +13,13 @@ from msgkit.testing.conformance.ledger.records import Began
 from msgkit.testing.conformance.soak import Soak
 from msgkit.topology import Queue
 
-__all__ = ["KILLS", "SECONDS", "SEEDS", "kill_consumers", "run_at_random", "sending"]
+__all__ = ["KILLS", "SECONDS", "SEEDS", "kill_consumers", "of_version", "run_at_random", "sending"]
 
 #: A few here; many on demand.
 KILLS = int(os.environ.get("MSGKIT_TEST_ROUNDS", "5"))
-#: For each version.
-_FIRST, _SEVERAL = int(os.environ.get("MSGKIT_TEST_SEED", "1")), int(os.environ.get("MSGKIT_TEST_SEEDS", "10"))
+_ASKED = {"MSGKIT_TEST_SEED", "MSGKIT_TEST_SEEDS"} & os.environ.keys()
+_FIRST, _SEVERAL = int(os.environ.get("MSGKIT_TEST_SEED", "1")), int(os.environ.get("MSGKIT_TEST_SEEDS", "20"))
+#: For each broker.
 SEEDS = range(_FIRST, _FIRST + _SEVERAL)
 SECONDS = float(os.environ.get("MSGKIT_TEST_SECONDS", "3"))
 #: How many are sent before it is looked whether they are handled, and how many may wait.
@@ -75,6 +76,11 @@ async def sending(lab: Lab, queue: Queue[str]) -> AsyncGenerator[None]:
     finally:
         done.set()
         await task
+
+
+def of_version(number: int, versions: int) -> range:
+    """Return the seeds for one of a broker's versions: they share them, but each has all that were asked for."""
+    return SEEDS if _ASKED else SEEDS[number::versions]
 
 
 async def run_at_random(harness: Harness, seed: int, seconds: float = SECONDS) -> None:

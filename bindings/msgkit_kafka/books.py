@@ -7,12 +7,12 @@ from secrets import token_hex
 from typing import Literal
 
 from msgkit.envelope import Envelope
-from msgkit.errors import BrokerUnavailable, ConfigurationError, TopologyMismatch
+from msgkit.errors import BrokerUnavailable, TopologyMismatch
 from msgkit.spi import Depth, QueueSpec
 from msgkit.values import epoch
 from msgkit_kafka.browsing import Stretch, browse
 from msgkit_kafka.fetching import Fetcher
-from msgkit_kafka.filtering import filters_of, fingerprint_of
+from msgkit_kafka.filtering import fingerprint_of
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, topics_of
 from msgkit_kafka.membership import Membership
@@ -55,24 +55,6 @@ class Books:
         if missing:
             raise TopologyMismatch(f"queue {queue.name!r} reads topic {missing[0]!r}, which does not exist")
         return [Partition(name, number) for name in topics for number in range(self._cluster.topics[name].size)]
-
-    async def refuse_drift(self, queue: QueueSpec) -> None:
-        """Refuse to read with other filters than the living members of the group: whoever has a partition filters.
-
-        :raises ConfigurationError: saying what to do
-        """
-        group, filters = group_of(queue), filters_of(queue)
-        if not filters or not (await self._groups.state(group)).members:
-            return
-        for each, (_, said) in (await self._groups.standings(group, await self.partitions(queue))).items():
-            ours = filters.get(each.topic)
-            if ours is not None and said.fingerprint not in ("", ours.fingerprint):
-                msg = (
-                    f"queue {queue.name!r}: others consume it with other routes than {ours.text} from {each.topic!r}, "
-                    "so that messages of either would be lost: stop them first; who died is counted for "
-                    f"{self._session:g} s"
-                )
-                raise ConfigurationError(msg)
 
     async def depth(self, queue: QueueSpec) -> Depth:
         """Return how much a group has not done; of what it has much to do, how many records there are at most."""

@@ -10,6 +10,7 @@ from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCo
 from msgkit_kafka.byhand import ByHand, NoCommits
 from msgkit_kafka.committing import Commits
 from msgkit_kafka.copies import Copies, failed, taken_back
+from msgkit_kafka.entering import Profile
 from msgkit_kafka.feeding import Feed
 from msgkit_kafka.filtering import Filter
 from msgkit_kafka.home import Home
@@ -61,15 +62,14 @@ class KafkaConsumer:
         if self._queue.anonymous:
             self._membership, self._commits = ByHand(home.cluster, sorted(topics), self), NoCommits()
         else:
-            settings = home.settings
+            filters = {topic: each for topic, (_, each) in topics.items() if each is not None}
             self._membership = Membership(
                 home.cluster,
                 home.group_of(self._queue),
                 sorted(topics),
                 self,
-                session=settings.session_timeout,
-                instance=settings.instance,
-                rack=settings.rack,
+                session=home.settings.session_timeout,
+                profile=Profile(home.settings.instance, home.settings.rack, filters),
             )
             self._commits = Commits(home.cluster, self._membership, self._point)
         moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
@@ -208,7 +208,7 @@ class KafkaConsumer:
         part = self._parts.get(partition)
         if part is None:
             return
-        part.is_closing = True
+        part.is_closing = part.is_leaving = True
         self._feed.stop(part)
         try:
             await self._vacated(part)
@@ -254,7 +254,8 @@ class KafkaConsumer:
             part.is_closing = True
             self._feed.stop(part)
             await self._vacated(part)
-            if self._parts.get(part.partition) is not part:
+            if part.is_leaving or not self._is_ours(part):
+                # Whoever has it next hears where to go on, too.
                 return
             self._let_go(part)
             part = self._parts[part.partition] = self._begun(part.partition, Standing(offset, Committed()), offset)

@@ -7,7 +7,7 @@ is asked for over another connection, until they meet again.
 import asyncio
 import logging
 from asyncio import Future, Task
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -31,7 +31,8 @@ _MOST = 4
 #: As of now, whoever leads.
 _ANY_EPOCH = -1
 _COMMITTED = 1
-_LOOKS = 20
+#: Looks after which the pause between two grows no longer, and after which it is said that a topic is not there.
+_MANY, _ENOUGH = 4, 5
 #: Seconds for which a replica nearby is read from, until its leader is asked again for one.
 _NEARBY = 300.0
 _NOT_THERE = frozenset({Code.UNKNOWN_TOPIC_OR_PARTITION, Code.UNKNOWN_TOPIC_ID})
@@ -48,7 +49,13 @@ class Wish:
     on_failed: Callable[[WireError], None]
     most_bytes: int = _EACH
     is_asked: bool = False
+    #: How often in a row it could not be read, and is it asked for only later for that?
     missed: int = 0
+    is_aside: bool = False
+
+    @property
+    def is_due(self) -> bool:
+        return not self.is_asked and not self.is_aside
 
 
 class Fetcher:
@@ -96,10 +103,11 @@ class Fetcher:
         self._is_scheduled = False
         by_leader: dict[int, list[Wish]] = {}
         for wish in self._wishes:
-            if not wish.is_asked:
+            if wish.is_due:
                 by_leader.setdefault(self._leader(wish), []).append(wish)
         for leader, wishes in by_leader.items():
             if leader < 0:
+                self._put_off(wishes)
                 self._mend()
             elif (connection := self._free(leader)) is not None:
                 self._ask_for(connection, wishes)
@@ -165,8 +173,9 @@ class Fetcher:
                 del self._wishes[wish]
                 self._wishes[wish] = None
         if answer.exception() is not None:
-            for partition in asked:
+            for partition, wishes in asked.items():
                 self._nearby.pop(partition, None)
+                self._put_off(wish for wish in wishes if wish in self._wishes)
             self._mend()
             return
         for topic in answer.result().topics:
@@ -179,11 +188,13 @@ class Fetcher:
     def _came(self, wishes: Sequence[Wish], came: FetchedPartition) -> None:
         partition = wishes[0].partition
         if came.error != Code.NONE:
-            if self._nearby.pop(partition, None) is None:
-                for wish in wishes:
-                    self._wrong(wish, BrokerError(Code(came.error)))
-            # Else it is behind, or follows no more: the leader knows.
-        elif came.records:
+            is_nearby = self._nearby.pop(partition, None) is not None
+            for wish in wishes:
+                self._wrong(wish, BrokerError(Code(came.error)), is_nearby=is_nearby)
+            return
+        for wish in wishes:
+            wish.missed = 0
+        if came.records:
             self._granted(wishes, came, came.records)
         elif came.preferred >= 0:
             self._nearby[partition] = came.preferred, self._loop.time() + _NEARBY
@@ -200,17 +211,15 @@ class Fetcher:
             for wish in wishes:
                 # Whoever hears of it may take back what another one wants.
                 if self._wishes.pop(wish, wish) is None:
-                    wish.missed = 0
                     wish.on_records(found, came)
 
-    def _wrong(self, wish: Wish, error: BrokerError) -> None:
-        is_absent = error.code in _NOT_THERE
-        if is_absent:
+    def _wrong(self, wish: Wish, error: BrokerError, *, is_nearby: bool) -> None:
+        if is_nearby:
+            # That one is behind, or follows no more: the leader knows.
+            self._put_off([wish])
+        elif error.passes or error.code in _NOT_THERE:
             # A new one is not known everywhere at once, and one that was deleted may be made again.
-            wish.missed += 1
-            if wish.missed == _LOOKS:
-                _log.error("topic %r is not there; it is read as soon as it is", wish.partition.topic)
-        if error.passes or is_absent:
+            self._put_off([wish])
             self._mend()
         else:
             self._failed(wish, error)
@@ -220,6 +229,20 @@ class Fetcher:
             wish.on_failed(error)
 
     # -- trouble
+
+    def _put_off(self, wishes: Iterable[Wish]) -> None:
+        """Ask for these after a pause; for others nobody waits for that."""
+        for wish in wishes:
+            wish.missed += 1
+            wish.is_aside = True
+            self._loop.call_later(pause(min(wish.missed, _MANY)), self._take_up, wish)
+            topic = wish.partition.topic
+            if wish.missed == _ENOUGH and topic not in self._cluster.topics:
+                _log.error("topic %r is not there; it is read as soon as it is", topic)
+
+    def _take_up(self, wish: Wish) -> None:
+        wish.is_aside = False
+        self._schedule()
 
     def _open(self, leader: int, number: int) -> None:
         at = leader, number
@@ -232,6 +255,7 @@ class Fetcher:
             await self._cluster.connection(leader, _purpose(number))
         except WireError as error:
             _log.debug("broker %d cannot be read from: %s", leader, error)
+            self._put_off([wish for wish in self._wishes if wish.is_due and self._leader(wish) == leader])
             self._nearby = {each: there for each, there in self._nearby.items() if there[0] != leader}
             self._mend()
         else:
@@ -245,7 +269,7 @@ class Fetcher:
         """Find out who leads now; not in a hurry, since others look, too."""
         failures = 1
         try:
-            await asyncio.sleep(pause(max((wish.missed for wish in self._wishes), default=0)))
+            await asyncio.sleep(pause(0))
             while not self._closed:
                 try:
                     await self._cluster.refresh(sorted({wish.partition.topic for wish in self._wishes}))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from msgkit.spi.pauses import pause
-from msgkit_kafka.offsets import Point, Standing, commit_of, offsets_of
+from msgkit_kafka.offsets import BEATING, Point, Standing, commit_of, offsets_of
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, ConnectionLost, NotWritten, checked
 from msgkit_kafka.wire.groups import DESCRIBE_GROUPS, GROUP, DescribeGroups, GroupState
@@ -12,7 +12,7 @@ from msgkit_kafka.wire.logs import LIST_OFFSETS, ListOffsets, Seek, SeekTopic
 from msgkit_kafka.wire.positions import OFFSET_COMMIT
 from msgkit_kafka.wire.subscriptions import Partition
 
-__all__ = ["Groups"]
+__all__ = ["Groups", "state_of"]
 
 _ANY_EPOCH = -1
 _COMMITTED = 1
@@ -39,17 +39,10 @@ class Groups:
         """Return who is in a group."""
         for failures in range(1, _TRIES):
             try:
-                return await self._state(group)
+                return await state_of(self._cluster, await self._coordinator(group), group)
             except (BrokerError, ConnectionLost) as error:
                 await _again(error, failures)
-        return await self._state(group)
-
-    async def _state(self, group: str) -> GroupState:
-        found = await self._cluster.ask(await self._coordinator(group), DESCRIBE_GROUPS, DescribeGroups([group]))
-        (state,) = found.groups
-        if state.error != Code.GROUP_ID_NOT_FOUND:
-            checked(state.error)
-        return state
+        return await state_of(self._cluster, await self._coordinator(group), group)
 
     async def move(self, group: str, points: Mapping[Partition, Point]) -> None:
         """Have a group without members go on from there.
@@ -115,6 +108,18 @@ class Groups:
     def _leader(self, partition: Partition) -> int:
         topic = self._cluster.topics.get(partition.topic)
         return -1 if topic is None or partition.number >= topic.size else topic.leaders[partition.number]
+
+
+async def state_of(cluster: Cluster, coordinator: int, group: str) -> GroupState:
+    """Return who is in a group.
+
+    :raises BrokerError: when that is not known at the moment
+    """
+    found = await cluster.ask(coordinator, DESCRIBE_GROUPS, DescribeGroups([group]), purpose=BEATING)
+    (state,) = found.groups
+    if state.error != Code.GROUP_ID_NOT_FOUND:
+        checked(state.error)
+    return state
 
 
 async def _again(error: BrokerError | ConnectionLost, failures: int) -> None:

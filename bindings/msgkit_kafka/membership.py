@@ -9,10 +9,12 @@ import logging
 from asyncio import Task
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import count
 
 from msgkit.spi.pauses import pause
+from msgkit_kafka import agreeing
+from msgkit_kafka.agreeing import Disagrees
 from msgkit_kafka.assigning import Change
+from msgkit_kafka.entering import ANYBODY, Entrance, Profile
 from msgkit_kafka.holder import Holder
 from msgkit_kafka.leading import Leading
 from msgkit_kafka.offsets import BEATING, Standing, offsets_of
@@ -22,33 +24,21 @@ from msgkit_kafka.wire.errors import BrokerError, Code, WireError, checked
 from msgkit_kafka.wire.groups import (
     GROUP,
     HEARTBEAT,
-    JOIN_GROUP,
     LEAVE_GROUP,
-    SYNC_GROUP,
     Beat,
-    Join,
     Joined,
     Leave,
     Leaver,
-    Protocol,
-    Sync,
 )
 from msgkit_kafka.wire.subscriptions import (
-    ASSIGNOR,
-    KIND,
     NEVER,
     Partition,
     Subscription,
-    decode_assignment,
-    encode_subscription,
 )
 
 __all__ = ["Membership"]
 
 _log = logging.getLogger("msgkit.kafka")
-_NUMBERS = count(1)
-#: Seconds that the others have to join again. None of them waits for its handlers before it does.
-_TO_JOIN = 30.0
 #: Seconds between two beats, and of a session at most this part: so soon a member hears that others come or go.
 _BEAT, _BEATS = 0.5, 3
 #: Seconds to say goodbye in.
@@ -83,31 +73,29 @@ class Membership:
         holder: Holder,
         *,
         session: float,
-        instance: str | None = None,
-        rack: str | None = None,
+        profile: Profile = ANYBODY,
         order: Order | None = None,
     ) -> None:
         self.group = group
-        self.instance = instance
+        self.instance = profile.instance
         self.member = ""
         self.generation = NEVER
         self._cluster = cluster
         self._topics = tuple(topics)
         self._holder = holder
-        # Who waits for the others to join must hold up none of them, and no other group's on whom they may be waiting.
-        self._joining = f"joining {group}, member {next(_NUMBERS)} of this process"
         self._session = session
-        self._rack = rack
-        self._order = b"" if order is None else encode(order)
+        self._rack = profile.rack
+        self._also = agreeing.encode(profile.filters) if order is None else encode(order)
         self._loop = asyncio.get_running_loop()
         self._owned: set[Partition] = set()
         #: The generation that gave it.
         self._since = NEVER
         self._going: dict[Partition, Task[None]] = {}
+        self._entrance = Entrance(cluster, group, topics, profile, session=session)
         self._leading = Leading(cluster, group)
         self._task: Task[None] | None = None
         self._turn = asyncio.Event()
-        self._is_in = asyncio.Event()
+        self._was_in = asyncio.Event()
         self._heard = 0.0
         self._coordinator: int | None = None
         self._is_failing = False
@@ -163,7 +151,7 @@ class Membership:
     async def open(self) -> None:
         """Join, and return when the first partitions are ours, or it is known that there are none for us."""
         self._task = self._loop.create_task(self._stay())
-        entering = self._loop.create_task(self._is_in.wait())
+        entering = self._loop.create_task(self._was_in.wait())
         try:
             await asyncio.wait([self._task, entering], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -179,11 +167,16 @@ class Membership:
         for going in self._going.values():
             going.cancel()
         self._owned.clear()
-        await self._cluster.done_with(self._joining)
-        if self.member and self.instance is None:
+        await self._entrance.close()
+        if self.instance is None:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        leaver, self.member = Leaver(self.member, self.instance), ""
+        if leaver.member:
             try:
                 async with asyncio.timeout(min(_FAREWELL, self._session / _BEATS)):
-                    leave = Leave(self.group, [Leaver(self.member, None)])
+                    leave = Leave(self.group, [leaver])
                     await self._cluster.ask(await self.coordinator(), LEAVE_GROUP, leave, purpose=BEATING)
             except (WireError, TimeoutError) as error:
                 _log.info("group %r was left without a word: %s", self.group, error)
@@ -199,9 +192,12 @@ class Membership:
             except (WireError, TimeoutError) as error:
                 failures += 1
                 self._coordinator, self._is_failing = None, True
+                is_refused = isinstance(error, Disagrees)
+                if is_refused:
+                    await self._leave()
                 self._note(error, failures)
-                is_final = isinstance(error, BrokerError) and error.code in _FINAL
-                if is_final and not self._is_in.is_set() and self.generation == NEVER:
+                is_final = is_refused or (isinstance(error, BrokerError) and error.code in _FINAL)
+                if is_final and not self._was_in.is_set() and self.generation == NEVER:
                     raise
                 await self._wait(pause(failures, is_final=is_final), self._look)
                 self._see_whether_it_is_over()
@@ -209,6 +205,8 @@ class Membership:
     def _note(self, error: Exception, failures: int) -> None:
         if isinstance(error, BrokerError) and error.code in _EXPELLED:
             self._expelled(str(error))
+        elif isinstance(error, Disagrees):
+            self._holder.alarm(str(error))
         elif failures in (5, 20) or failures % 100 == 0:
             _log.warning("group %r cannot be joined yet, trying on: %s", self.group, error)
             if isinstance(error, BrokerError):
@@ -221,7 +219,6 @@ class Membership:
 
     def _expelled(self, why: str) -> None:
         self.member, self.generation, self._since = "", NEVER, NEVER
-        self._is_in.clear()
         for going in self._going.values():
             going.cancel()
         lost, self._owned = sorted(self._owned), set()
@@ -233,23 +230,28 @@ class Membership:
 
     async def _join(self) -> None:
         self._turn.clear()
-        coordinator = await self.coordinator()
+        coordinator, is_new = await self.coordinator(), self._since == NEVER
+        if is_new:
+            await self._entrance.look(coordinator)
         joined = await self._joined(coordinator)
         # While the others are waited for, what is done is committed to the generation that ends.
         self._begun.clear()
         self._heard = self._loop.time()
         shares = await self._leading.shares(joined)
-        sync = Sync(self.group, joined.generation, joined.member, self.instance, shares)
-        synced = await self._cluster.ask(coordinator, SYNC_GROUP, sync, purpose=self._joining, patience=_TO_JOIN)
-        checked(synced.error)
+        assignment = await self._entrance.share(coordinator, joined, shares)
         self._heard, self._is_failing = self._loop.time(), False
+        if is_new and not await self._entrance.is_open(coordinator):
+            self._turn.set()
+            return
         self.generation = self._since = joined.generation
         self._begun.set()
-        assignment = decode_assignment(synced.assignment)
-        await self._take_on(assignment.partitions)
+        # An instance that comes back is given what it read before.
+        await self._take_on(frozenset(each for each in assignment.partitions if each.topic in self._topics))
+        if is_new and self._entrance.changes_shares(joined):
+            self._turn.set()
         if (order := decode(assignment.user_data)) is not None:
             self._holder.go_on(order)
-        self._is_in.set()
+        self._was_in.set()
         _log.debug("group %r, generation %d: %d partitions are ours", self.group, self.generation, len(self._owned))
 
     async def _joined(self, coordinator: int) -> Joined:
@@ -259,31 +261,12 @@ class Membership:
                 owned=frozenset(self._owned),
                 generation=self._since,
                 rack=self._rack,
-                also=self._order,
+                also=self._also,
             )
-            join = Join(
-                self.group,
-                round(self._session * 1000),
-                round(_TO_JOIN * 1000),
-                self.member,
-                self.instance,
-                KIND,
-                [Protocol(ASSIGNOR, encode_subscription(about))],
-            )
-            joined = await self._cluster.ask(coordinator, JOIN_GROUP, join, purpose=self._joining, patience=_TO_JOIN)
-            if joined.error != Code.MEMBER_ID_REQUIRED:
-                checked(joined.error, self._otherwise if joined.error == Code.INCONSISTENT_GROUP_PROTOCOL else None)
-                self.member = joined.member
-                return joined
+            joined = await self._entrance.join(coordinator, self.member, about)
             self.member = joined.member
-
-    @property
-    def _otherwise(self) -> str:
-        return (
-            f"group {self.group!r} has members that do not share out its partitions by {ASSIGNOR!r}, as msgkit does: "
-            "stop them, or set their partition.assignment.strategy to it, or give the queue a group of its own, "
-            "KafkaQueue(group=…)"
-        )
+            if joined.error != Code.MEMBER_ID_REQUIRED:
+                return joined
 
     async def _take_on(self, assigned: frozenset[Partition]) -> None:
         change = Change.between(self._owned, assigned)

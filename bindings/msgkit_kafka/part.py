@@ -20,6 +20,9 @@ __all__ = ["Handle", "Part"]
 _SUSPICIOUS = 3
 #: So many offsets are looked at so.
 _LOOKED_AT = 1000
+#: Deaths at which a message was handed out alone, from which on all crashes of its partition are laid on it. Of one
+#: or two it may know nothing: any process may end at any time, whatever it has in hand.
+_SURE = 3
 
 #: Bytes of a record beside its value, nearly.
 _ROOM = 256
@@ -41,9 +44,10 @@ class Part:
 
     __slots__ = (
         "_again",
+        "_alone",
         "_crashes",
         "_ready",
-        "_suspect",
+        "_suspected",
         "_until",
         "attempts",
         "buffered",
@@ -51,6 +55,7 @@ class Part:
         "in_hand",
         "is_broken",
         "is_closing",
+        "is_leaving",
         "is_marking",
         "order",
         "partition",
@@ -73,8 +78,9 @@ class Part:
         self.wish: Wish | None = None
         #: Bytes that came and are not handed out; and that are handed out and not done.
         self.buffered = self.in_hand = 0
-        #: It is given up; it cannot be read; it is being said which message is handed out alone.
-        self.is_closing = self.is_broken = self.is_marking = False
+        #: Nothing more of it is handed out; it goes to another member; it cannot be read; it is being said which
+        #: message is handed out alone.
+        self.is_closing = self.is_leaving = self.is_broken = self.is_marking = False
         #: Of those that are tried again where they are.
         self.attempts: dict[int, int] = {}
         #: The last order to go on elsewhere that was followed.
@@ -82,7 +88,9 @@ class Part:
         self._ready: deque[Record] = deque()
         self._again: list[tuple[int, Record]] = []
         self._crashes = 0
-        self._suspect: tuple[int, int] | None = None
+        #: What was handed out alone when those before us died, and how often; and what is handed out alone now.
+        self._suspected: tuple[int, int] | None = None
+        self._alone: int | None = None
         self._until = position
 
     @classmethod
@@ -189,23 +197,26 @@ class Part:
         return self._crashes >= _SUSPICIOUS and self.progress.watermark < self._until
 
     def crashes_at(self, offset: int) -> int:
-        """Return how many processes this very message has killed, as far as that is sure."""
-        return self._crashes if self._suspect is not None and self._suspect[0] == offset else 0
+        """Return how many processes this very message has killed, as far as that is known."""
+        times = self._deaths_of(offset)
+        return times if times < _SURE else self._crashes
 
-    def inherit(self, crashes: int, suspect: tuple[int, int] | None) -> None:
-        """Take over after so many crashes in a row."""
-        self._crashes, self._suspect = crashes, suspect
+    def _deaths_of(self, offset: int) -> int:
+        return self._suspected[1] if self._suspected is not None and self._suspected[0] == offset else 0
+
+    def inherit(self, crashes: int, suspected: tuple[int, int] | None) -> None:
+        """Take over after so many crashes in a row; what was alone at the last of them, and at how many it was."""
+        self._crashes, self._suspected = crashes, suspected
         self._until = self.progress.watermark + _LOOKED_AT
 
     def suspect(self, offset: int) -> None:
         """Say that this one is the only one handed out, so that it is known if we die of it."""
-        times = self._suspect[1] if self._suspect is not None and self._suspect[0] == offset else 0
-        self._suspect = offset, times + 1
+        self._alone = offset
 
     def point(self, *, clean: bool) -> Point:
         """Return what to commit; `clean` is when nobody can die of it here any more."""
         if self._crashes and self.progress.watermark >= self._until:
-            self._crashes, self._suspect = 0, None
+            self._crashes, self._suspected, self._alone = 0, None, None
         return self._point(self.progress, clean=clean)
 
     def point_if_done(self, offsets: Iterable[int]) -> Point:
@@ -216,10 +227,15 @@ class Part:
         return self._point(progress, clean=False)
 
     def _point(self, progress: Progress, *, clean: bool) -> Point:
-        dirty = 0 if clean else self._crashes + 1
-        at, times = self._suspect if self._suspect is not None and not clean else (None, 0)
+        dirty, at, times = (0, None, 0) if clean else (self._crashes + 1, *self._if_we_die())
         metadata = progress.metadata(dirty=dirty, suspect=at, suspect_count=times, order=self.order)
         return Point(progress.watermark, metadata)
+
+    def _if_we_die(self) -> tuple[int | None, int]:
+        """Return whom to suspect then, and of how many deaths."""
+        if self._alone is None:
+            return self._suspected or (None, 0)
+        return self._alone, self._deaths_of(self._alone) + 1
 
 
 def _room_of(record: Record) -> int:

@@ -28,6 +28,7 @@ from msgkit.spi import (
 )
 from msgkit.spi.pauses import pause
 from msgkit_kafka.address import KafkaSettings
+from msgkit_kafka.agreeing import Disagrees
 from msgkit_kafka.books import Books
 from msgkit_kafka.consumer import KafkaConsumer
 from msgkit_kafka.fetching import Fetcher
@@ -157,8 +158,6 @@ class Session:
         """Return a consumer that takes part."""
         queue = subscription.queue
         await self._asked(lambda: self._books.partitions(queue))
-        if not queue.anonymous:
-            await self._asked(lambda: self._books.refuse_drift(queue))
         consumer = KafkaConsumer(self, subscription, sink, sources_of(queue))
         try:
             if not queue.anonymous:
@@ -166,8 +165,10 @@ class Session:
                 await self._asked(self.producers.warm)
                 self._begin_forwarding()
             await self._asked(consumer.open)
-        except BaseException:
+        except BaseException as error:
             await consumer.close()
+            if isinstance(error, Disagrees):
+                raise ConfigurationError(f"queue {queue.name!r}: {error}") from error
             raise
         self._members.append(consumer)
         return consumer

@@ -1,6 +1,7 @@
 """Partitions that change hands while something of them is still on its way."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
@@ -9,11 +10,13 @@ import pytest
 from msgkit.dead_letters import dead_copy
 from msgkit.envelope import new_id
 from msgkit.policy import GiveUp
-from msgkit.spi import Dead, QueueSpec, RawDelivery
+from msgkit.spi import Dead, QueueSpec, RawDelivery, Replayable, Subscription
 from msgkit.testing.brokers import Kafka
+from msgkit_kafka import KafkaTopic
 from msgkit_kafka.consumer import KafkaConsumer
 from msgkit_kafka.part import Part
-from tests.bench import Bench
+from msgkit_kafka.wire.subscriptions import Partition
+from tests.bench import Bench, Taker
 from tests.waiting import until
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("kafka-interop")]
@@ -60,13 +63,63 @@ async def test_consumers_of_one_queue_in_one_program_share_it_at_once(interop: K
         takers = [await bench.consume(queue) for _ in range(3)]
 
         async def are_all_served() -> bool:
-            for key in KEYS:
-                await bench.send("x", queue.name, key=key)
+            await send_all(bench, queue)
             return all(taker.has_some for taker in takers)
 
         await until(are_all_served)
         for taker in takers:
             await taker.consumer.close()
+
+
+class Busy(Taker):
+    """Has something to finish of each partition, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Queue[Part]()
+        self.is_free = asyncio.Event()
+
+    async def revoke(self, scope: object, _deadline: float, /) -> None:
+        self.asked.put_nowait(cast("Part", scope))
+        await self.is_free.wait()
+
+
+async def test_a_partition_that_goes_to_another_while_the_queue_is_sought_is_read_by_him_alone(interop: Kafka) -> None:
+    """What is finished for either is the same, and both are waiting for it."""
+    queue = QueueSpec(name=f"sought.{new_id()}", options=(KafkaTopic(partitions=2),))
+    async with Bench.open(interop.url) as bench, asyncio.timeout(60):
+        await bench.declare(queue)
+        await send_all(bench, queue)
+        busy = Busy()
+        busy.consumer = await bench.binding.subscribe(Subscription(queue=queue, max_in_flight=1000), busy)
+        busy.consumer.credit(1000)
+        many = Counter(partition_of(raw) for raw in await busy.take_all(len(KEYS)))
+        assert isinstance(bench.binding, Replayable)
+        seeking = asyncio.create_task(bench.binding.seek(queue, "earliest"))
+        assert {(await busy.asked.get()).partition for _ in many} == set(many)
+        coming = asyncio.create_task(bench.consume(queue, 1000))
+        given = (await busy.asked.get()).partition
+        busy.is_free.set()
+        heir = await coming
+        await seeking
+        await send_all(bench, queue)
+        inherited = await heir.take_all(2 * many[given])
+        kept = await busy.take_all(2 * (len(KEYS) - many[given]))
+        assert not busy.has_some
+        assert not heir.has_some
+        for taker in (busy, heir):
+            await taker.consumer.close()
+    assert {partition_of(raw) for raw in inherited} == {given}
+    assert {partition_of(raw) for raw in kept} == many.keys() - {given}
+
+
+async def send_all(bench: Bench, queue: QueueSpec) -> None:
+    for key in KEYS:
+        await bench.send("x", queue.name, key=key)
+
+
+def partition_of(raw: RawDelivery) -> Partition:
+    return cast("Part", raw.scope).partition
 
 
 def settle(consumer: KafkaConsumer, raws: Sequence[RawDelivery], body: bytes, graves: QueueSpec) -> None:

@@ -94,19 +94,64 @@ def test_after_several_crashes_one_message_is_handed_out_at_a_time(crashes: int,
     assert len(taken(part, 4)) == at_once
 
 
-def test_only_the_one_that_was_alone_when_its_process_died_is_told_its_crashes() -> None:
-    part = begun()
-    part.inherit(4, None)
-    part.came(logged(3), 3)
-    (first,) = taken(part, 1)
-    part.suspect(first.offset)
+def heir_of(part: Part) -> Part:
+    """Return it in the hands of whoever comes next, when its process has died."""
     said = decode(part.point(clean=False).metadata)
-
     heir = begun()
-    heir.inherit(said.dirty, (said.suspect or 0, said.suspect_count))
+    heir.inherit(said.dirty, None if said.suspect is None else (said.suspect, said.suspect_count))
+    heir.came(logged(3), 3)
+    return heir
 
-    assert (said.dirty, said.suspect, said.suspect_count) == (5, 0, 1)
-    assert [heir.crashes_at(offset) for offset in range(3)] == [5, 0, 0]
+
+def told_to_three(part: Part) -> list[int]:
+    return [part.crashes_at(offset) for offset in range(3)]
+
+
+def test_what_was_alone_when_a_process_died_is_told_only_the_deaths_that_it_was_alone_at() -> None:
+    part = begun()
+    part.inherit(40, None)
+    part.came(logged(3), 3)
+    told: list[list[int]] = []
+    for _ in range(2):
+        (first,) = taken(part, 1)
+        part.suspect(first.offset)
+        part = heir_of(part)
+        told.append(told_to_three(part))
+
+    assert told == [[1, 0, 0], [2, 0, 0]]
+
+
+def test_what_was_alone_at_three_deaths_in_a_row_is_told_all_crashes_of_its_partition() -> None:
+    part = begun()
+    part.inherit(4, (0, 2))
+    part.suspect(0)
+
+    assert told_to_three(heir_of(part)) == [5, 0, 0]
+
+
+def test_another_one_that_was_alone_at_the_last_death_clears_the_one_before() -> None:
+    part = begun()
+    part.inherit(20, (0, 2))
+    part.suspect(0)
+    part.suspect(1)
+
+    assert told_to_three(heir_of(part)) == [0, 1, 0]
+
+
+def test_what_is_handed_out_alone_again_in_one_process_dies_of_it_only_once() -> None:
+    part = begun()
+    part.inherit(20, None)
+    for _ in range(5):
+        part.suspect(0)
+
+    assert told_to_three(heir_of(part)) == [1, 0, 0]
+
+
+def test_a_process_that_dies_before_it_hands_out_anything_is_laid_on_nobody() -> None:
+    part = begun()
+    part.inherit(20, (0, 2))
+
+    assert told_to_three(heir_of(part)) == [2, 0, 0]
 
 
 def test_whoever_leaves_in_order_leaves_no_mark() -> None:

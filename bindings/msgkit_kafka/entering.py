@@ -1,0 +1,167 @@
+"""Coming into a group: whether one may, and whether those who are in it have to share out anew for that."""
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from types import MappingProxyType
+from typing import NamedTuple
+
+from msgkit_kafka.agreeing import Disagrees, disputed
+from msgkit_kafka.filtering import Filter
+from msgkit_kafka.groups import state_of
+from msgkit_kafka.wire.cluster import Cluster
+from msgkit_kafka.wire.errors import Code, Garbled, checked
+from msgkit_kafka.wire.groups import (
+    JOIN_GROUP,
+    SYNC_GROUP,
+    Assigned,
+    GroupState,
+    Join,
+    Joined,
+    MemberState,
+    Protocol,
+    Sync,
+)
+from msgkit_kafka.wire.subscriptions import (
+    ASSIGNOR,
+    KIND,
+    Assignment,
+    Subscription,
+    decode_assignment,
+    decode_subscription,
+    encode_subscription,
+)
+
+__all__ = ["ANYBODY", "Entrance", "Profile"]
+
+_NUMBERS = count(1)
+#: Seconds that the others have to join again. None of them waits for its handlers before it does.
+_TO_JOIN = 30.0
+#: Only of such a group it is told what its members say.
+_STABLE = "Stable"
+_UNHEARD = Subscription(topics=())
+
+
+class Profile(NamedTuple):
+    """What a group is told of one member."""
+
+    #: Whose place it takes, and keeps when it goes.
+    instance: str | None = None
+    rack: str | None = None
+    #: What it takes of topics, where it does not take all.
+    filters: Mapping[str, Filter] = MappingProxyType({})
+
+
+ANYBODY = Profile()
+
+
+class Entrance:
+    """One member's way in."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        group: str,
+        topics: Sequence[str],
+        profile: Profile,
+        *,
+        session: float,
+    ) -> None:
+        self._cluster = cluster
+        self._group = group
+        self._topics = frozenset(topics)
+        self._filters = profile.filters
+        self._instance = profile.instance
+        self._session = session
+        # Who waits for the others to join must hold up none of them, and no other group's on whom they may be waiting.
+        self._purpose = f"joining {group}, member {next(_NUMBERS)} of this process"
+        self._is_known = True
+        #: Who had our instance's name before, and has its place and its share until we come.
+        self._former: MemberState | None = None
+
+    async def look(self, coordinator: int) -> None:
+        """See who is in, before anybody is disturbed.
+
+        :raises Disagrees: when one may not come in
+        """
+        if not self._filters and self._instance is None:
+            return
+        state = await state_of(self._cluster, coordinator, self._group)
+        ours = [each for each in state.members if self._instance is not None and each.instance == self._instance]
+        self._former = ours[0] if ours else None
+        self._is_known = state.state == _STABLE or not state.members
+        self._agree(state, [each for each in state.members if each not in ours])
+
+    async def join(self, coordinator: int, member: str, about: Subscription) -> Joined:
+        """Ask to be in, and return when all others have done so; or at once, with a name to ask with again."""
+        join = Join(
+            self._group,
+            round(self._session * 1000),
+            round(_TO_JOIN * 1000),
+            member,
+            self._instance,
+            KIND,
+            [Protocol(ASSIGNOR, encode_subscription(about))],
+        )
+        joined = await self._cluster.ask(coordinator, JOIN_GROUP, join, purpose=self._purpose, patience=_TO_JOIN)
+        if joined.error != Code.MEMBER_ID_REQUIRED:
+            checked(joined.error, self._otherwise if joined.error == Code.INCONSISTENT_GROUP_PROTOCOL else None)
+        return joined
+
+    @property
+    def _otherwise(self) -> str:
+        return (
+            f"group {self._group!r} has members that do not share out its partitions by {ASSIGNOR!r}, as msgkit does: "
+            "stop them, or set their partition.assignment.strategy to it, or give the queue a group of its own, "
+            "KafkaQueue(group=…)"
+        )
+
+    async def share(self, coordinator: int, joined: Joined, shares: Sequence[Assigned]) -> Assignment:
+        """Return our share; whoever leads says what each is to have."""
+        sync = Sync(self._group, joined.generation, joined.member, self._instance, shares)
+        synced = await self._cluster.ask(coordinator, SYNC_GROUP, sync, purpose=self._purpose, patience=_TO_JOIN)
+        checked(synced.error)
+        return decode_assignment(synced.assignment)
+
+    async def is_open(self, coordinator: int) -> bool:
+        """Tell, when it has joined, whether it may begin; if not, others come at the same time, and it joins again.
+
+        :raises Disagrees: when it has to leave
+        """
+        if not self._filters:
+            return True
+        state = await state_of(self._cluster, coordinator, self._group)
+        self._agree(state, state.members)
+        return state.state == _STABLE
+
+    def changes_shares(self, joined: Joined) -> bool:
+        """Tell whether an instance that came back to its old share has to have the group share out anew.
+
+        Its coordinator told nobody that it came. So its leader does not know what it reads now; and if the leader is
+        itself, it does not know that.
+        """
+        if self._instance is None:
+            return False
+        former = self._former
+        if former is None or not self._is_known:
+            return not self._is_known
+        return joined.leader == former.member != joined.member or self._topics != frozenset(_said(former).topics)
+
+    async def close(self) -> None:
+        await self._cluster.done_with(self._purpose)
+
+    def _agree(self, state: GroupState, members: Sequence[MemberState]) -> None:
+        if state.state != _STABLE:
+            return
+        topic = disputed(self._filters, {each.member: _said(each) for each in members})
+        if topic is not None:
+            raise Disagrees(
+                f"others consume it with other routes than {self._filters[topic].text} from {topic!r}, so that "
+                f"messages of either would be lost: stop them first; who died is counted for {self._session:g} s"
+            )
+
+
+def _said(member: MemberState) -> Subscription:
+    try:
+        return decode_subscription(member.metadata)
+    except Garbled:
+        return _UNHEARD
