@@ -15,6 +15,7 @@ from msgkit_kafka.partitioning import partition_of
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, ConnectionLost, NotWritten, WireError, checked
+from msgkit_kafka.wire.groups import TRANSACTION
 from msgkit_kafka.wire.logs import PRODUCE, Produce, ProducePartition, ProduceTopic
 from msgkit_kafka.wire.producers import (
     ADD_OFFSETS,
@@ -39,8 +40,6 @@ __all__ = ["Producers", "Settler", "Transacting"]
 T = TypeVar("T")
 
 _PURPOSE = "transactions"
-#: The kind of coordinator that transactions have.
-_TRANSACTION = 1
 #: Milliseconds after which the brokers take back what was not said to be whole; and for the replicas.
 _OPEN, _REPLICAS = 10_000, 5_000
 #: Seconds in which what passes by itself is tried again; and to take something back.
@@ -304,7 +303,7 @@ class Transacting:
 
     async def _coordinated(self) -> int:
         if self._coordinator is None:
-            self._coordinator = await self._cluster.coordinator(self._name, _TRANSACTION)
+            self._coordinator = await self._cluster.coordinator(self._name, TRANSACTION)
         return self._coordinator
 
     def _leader(self, partition: Partition) -> int:
