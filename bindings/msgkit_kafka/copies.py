@@ -13,7 +13,7 @@ from msgkit_kafka.part import Handle, Part
 from msgkit_kafka.publisher import Publisher
 from msgkit_kafka.wire.errors import WireError
 
-__all__ = ["Copies", "failed", "taken_back"]
+__all__ = ["Copies", "taken_back"]
 
 
 class Copies:
@@ -87,10 +87,3 @@ class Copies:
 
 def taken_back(delivery: RawDelivery) -> DeliveryLost:
     return DeliveryLost(f"message {delivery.envelope.message_id} was taken back: its partition is another's")
-
-
-def failed(error: MessagingError) -> "Future[None]":
-    """Return a settlement that failed at once."""
-    settled: Future[None] = asyncio.get_running_loop().create_future()
-    settled.set_exception(error)
-    return settled
