@@ -5,7 +5,7 @@ from enum import Enum, auto
 from msgkit.errors import MessagingError, Unroutable
 from msgkit_kafka.wire.errors import BrokerError, Code, TopicError, WireError
 
-__all__ = ["Blame", "barred", "blame"]
+__all__ = ["Blame", "barred", "blame", "set_aside_for"]
 
 
 class Blame(Enum):
@@ -30,10 +30,16 @@ _OF_THE_RECORD = frozenset(
         Code.MESSAGE_TOO_LARGE,
         Code.RECORD_LIST_TOO_LARGE,
         Code.INVALID_TIMESTAMP,
+        Code.UNSUPPORTED_FOR_MESSAGE_FORMAT,
         Code.POLICY_VIOLATION,
         Code.INVALID_RECORD,
     }
 )
+#: Seconds for which a record is set aside that is refused where it goes: at first, and at most.
+_FIRST, _LONGEST = 1.6, 25.6
+#: How often: for 11 s, in which its topic may appear, since brokers hear of a new one by and by; and for 306 s, in
+#: which somebody may permit it.
+_TRIES = {Blame.RECORD: 3, Blame.PERMISSION: 15}
 
 
 def blame(error: MessagingError) -> Blame:
@@ -55,3 +61,11 @@ def barred(error: MessagingError) -> str | None:
     """Return the topic that nothing gets to now."""
     cause = error.__cause__
     return cause.topic if isinstance(cause, TopicError) and cause.code in _OF_THE_TOPIC else None
+
+
+def set_aside_for(why: Blame, refusals: int) -> float | None:
+    """Return for how many seconds a record is set aside that was refused so often before; None to put it away.
+
+    What is no fault of its own, and no missing permission, it is not set aside for.
+    """
+    return min(_FIRST * 2**refusals, _LONGEST) if refusals < _TRIES[why] else None

@@ -1,9 +1,12 @@
 """Whose fault it is that a record is not stored."""
 
+from itertools import count, takewhile
+
 import pytest
 
 from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
-from msgkit_kafka.blame import Blame, barred, blame
+from msgkit_kafka.blame import Blame, barred, blame, set_aside_for
+from msgkit_kafka.delays import level_for, wait_of
 from msgkit_kafka.wire.errors import BrokerError, Code, ConnectionLost, NotWritten, TopicError
 
 
@@ -71,3 +74,11 @@ def test_a_topic_that_we_may_not_write_to_is_named() -> None:
 
     assert (blame(forbidden), barred(forbidden)) == (Blame.PERMISSION, "orders")
     assert barred(refused(TopicError(Code.MESSAGE_TOO_LARGE, "orders"))) is None
+
+
+@pytest.mark.parametrize(("why", "seconds"), [(Blame.RECORD, 11), (Blame.PERMISSION, 306)])
+def test_a_record_is_set_aside_for_so_long_in_all_and_each_time_in_one_level(why: Blame, seconds: float) -> None:
+    waits = list(takewhile(lambda wait: wait is not None, (set_aside_for(why, refusals) for refusals in count())))
+
+    assert sum(wait for wait in waits if wait is not None) == pytest.approx(seconds, abs=0.5)
+    assert all(wait_of(level_for(wait)) == wait for wait in waits if wait is not None)

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from msgkit.envelope import new_id
-from msgkit.errors import DeliveryLost
+from msgkit.errors import DeliveryLost, SendRefused
+from msgkit_kafka.blame import Blame, blame
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import Point
@@ -82,3 +83,19 @@ async def test_a_producer_is_not_lent_again_before_its_transaction_has_ended_how
             return list((await Groups(slow).ends([Partition(topic, 0)], LATEST)).values()) == [2]
 
         await until(is_ended)
+
+
+async def test_who_was_fenced_begins_anew_and_what_it_wrote_is_not_at_fault(slow: Slow) -> None:
+    topic, name = await slow.new_topic(), f"fenced-{new_id()}"
+    slow.may_go_on.set()
+    placed, seen = [Placed(topic, (None, b"x", [], 0), None)], list[str]()
+    async with asyncio.timeout(30):
+        with Producers(slow, name).one() as first:
+            await first.commit(placed, [], lambda: seen.append("first"))
+            with Producers(slow, name).one() as other:
+                await other.ready()
+            with pytest.raises(SendRefused) as refused:
+                await first.commit(placed, [], lambda: seen.append("never"))
+            assert blame(refused.value) is Blame.TIME
+            await first.commit(placed, [], lambda: seen.append("again"))
+    assert seen == ["first", "again"]
