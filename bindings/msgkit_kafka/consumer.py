@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from msgkit.settlement import Accept
-from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
+from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription, failed
 from msgkit_kafka.byhand import ByHand, NoCommits
 from msgkit_kafka.committing import Commits
-from msgkit_kafka.copies import Copies, failed, taken_back
+from msgkit_kafka.copies import Copies, taken_back
 from msgkit_kafka.entering import Profile
 from msgkit_kafka.feeding import Feed
 from msgkit_kafka.filtering import Filter

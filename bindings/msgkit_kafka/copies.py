@@ -1,7 +1,7 @@
 """Copies for another attempt and for the dead letters: each takes the place of its original."""
 
 import asyncio
-from asyncio import Future
+from asyncio import Future, Task
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -11,9 +11,8 @@ from msgkit.spi import RawDelivery
 from msgkit_kafka.moves import Move, Moves
 from msgkit_kafka.part import Handle, Part
 from msgkit_kafka.publisher import Publisher
-from msgkit_kafka.wire.errors import WireError
 
-__all__ = ["Copies", "failed", "taken_back"]
+__all__ = ["Copies", "taken_back"]
 
 
 class Copies:
@@ -24,7 +23,7 @@ class Copies:
         self._publisher = publisher
         self._moves = moves
         self._end = end
-        self._placing: set[Future[None]] = set()
+        self._placing: set[Task[None]] = set()
         self._under_way: dict[Future[None], Part] = {}
 
     def send(self, delivery: RawDelivery, handle: Handle, copy: Envelope, also: Mapping[str, str]) -> "Future[None]":
@@ -35,7 +34,7 @@ class Copies:
         settled.add_done_callback(self._under_way.pop)
         placing = loop.create_task(self._place(settled, delivery, handle, copy, also))
         self._placing.add(placing)
-        placing.add_done_callback(self._placing.discard)
+        placing.add_done_callback(partial(self._came_of_it, settled, delivery))
         # It goes on when whoever waits for it does not wait any longer.
         return asyncio.shield(settled)
 
@@ -47,19 +46,20 @@ class Copies:
         copy: Envelope,
         also: Mapping[str, str],
     ) -> None:
-        try:
-            placed = await self._publisher.place(copy, handle.record, also)
-        except WireError as error:
-            refused = f"a copy of message {delivery.envelope.message_id} cannot be stored: {error}"
-            settled.set_exception(SendRefused(refused))
-        except MessagingError as error:
-            settled.set_exception(error)
-        except asyncio.CancelledError:
+        placed = await self._publisher.place(copy, handle.record, also)
+        ended = partial(self._ended, settled, delivery, handle)
+        self._moves.put(Move(placed, handle.part, handle.record.offset, ended))
+
+    def _came_of_it(self, settled: "Future[None]", delivery: RawDelivery, placing: "Task[None]") -> None:
+        self._placing.discard(placing)
+        if placing.cancelled():
             settled.set_exception(taken_back(delivery))
-            raise
-        else:
-            ended = partial(self._ended, settled, delivery, handle)
-            self._moves.put(Move(placed, handle.part, handle.record.offset, ended))
+        elif isinstance(error := placing.exception(), MessagingError):
+            settled.set_exception(error)
+        elif error is not None:
+            refused = SendRefused(f"a copy of message {delivery.envelope.message_id} cannot be stored: {error!r}")
+            refused.__cause__ = error
+            settled.set_exception(refused)
 
     def _ended(
         self, settled: "Future[None]", delivery: RawDelivery, handle: Handle, error: MessagingError | None
@@ -87,10 +87,3 @@ class Copies:
 
 def taken_back(delivery: RawDelivery) -> DeliveryLost:
     return DeliveryLost(f"message {delivery.envelope.message_id} was taken back: its partition is another's")
-
-
-def failed(error: MessagingError) -> "Future[None]":
-    """Return a settlement that failed at once."""
-    settled: Future[None] = asyncio.get_running_loop().create_future()
-    settled.set_exception(error)
-    return settled

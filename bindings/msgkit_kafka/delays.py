@@ -21,8 +21,10 @@ GROUP_OF_DELAYS = "msgkit.delays"
 #: What comes due and has nowhere to go.
 UNDELIVERABLE = "msgkit.undeliverable"
 _PREFIX = "msgkit.delay."
+#: Bytes that may be said of the way of a record, beside what it had when it was sent.
+_OF_THE_WAY = 4096
 _CONFIGS = {
-    "max.message.bytes": str(MAX_RECORD),
+    "max.message.bytes": str(MAX_RECORD + _OF_THE_WAY),
     # A record goes when it has moved on, and never before.
     "retention.ms": "-1",
     "cleanup.policy": "delete",

@@ -3,18 +3,19 @@
 import asyncio
 import logging
 from asyncio import Future
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from msgkit.clock import Clock
-from msgkit.errors import DeliveryLost, MessagingError, Unroutable
+from msgkit.errors import DeliveryLost, MessagingError
+from msgkit_kafka.blame import Blame, blame, set_aside_for
 from msgkit_kafka.committing import Commits
-from msgkit_kafka.delays import GROUP_OF_DELAYS, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms, wait_of
-from msgkit_kafka.fetching import Fetcher, Wish
+from msgkit_kafka.delays import GROUP_OF_DELAYS, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms
+from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.groups import Groups
+from msgkit_kafka.levels import Level, Reading
 from msgkit_kafka.lines import Stored
-from msgkit_kafka.mapping import DUE, WAIT, addressed, sent_on, told
+from msgkit_kafka.mapping import DUE, REFUSALS, WAIT, WHY, addressed, sent_on, told
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.moves import Move, Moves, Origin
 from msgkit_kafka.offsets import Point
@@ -25,8 +26,8 @@ from msgkit_kafka.publisher import Placed
 from msgkit_kafka.transacting import Producers
 from msgkit_kafka.trimming import Trimmer
 from msgkit_kafka.wire.cluster import Cluster
-from msgkit_kafka.wire.errors import BrokerError, Code, WireError
-from msgkit_kafka.wire.logs import EARLIEST, FetchedPartition
+from msgkit_kafka.wire.errors import BrokerError, Code
+from msgkit_kafka.wire.logs import EARLIEST
 from msgkit_kafka.wire.records import Decoded, NewRecord, Record
 from msgkit_kafka.wire.subscriptions import Partition
 
@@ -39,9 +40,16 @@ _PATIENCE = 5.0
 _LATER = 1.0
 #: The same where it takes a person.
 _LATER_STILL = 10.0
-#: Seconds for a topic that is not there to appear: brokers hear of a new one by and by.
-_TO_APPEAR = 10.0
-_FORBIDDEN = (Code.TOPIC_AUTHORIZATION_FAILED, Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+#: Seconds between two words on what waits.
+_SELDOM = 10.0
+#: It takes a person.
+_FORBIDDEN = (
+    Code.TOPIC_AUTHORIZATION_FAILED,
+    Code.GROUP_AUTHORIZATION_FAILED,
+    Code.CLUSTER_AUTHORIZATION_FAILED,
+    Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+)
+_MOST_OF_A_REASON, _MOST_DIGITS = 500, 9
 #: So many on their way from one topic at once.
 _MOST = 1000
 #: A record that says nothing but what time it is by the broker's clock.
@@ -50,33 +58,7 @@ _APPENDED = 1
 #: What is left of a delay, in seconds, that is none any more.
 _NOTHING = 0.001
 
-
-class _Level:
-    """A partition of a level, while it is ours."""
-
-    def __init__(self, partition: Partition, offset: int) -> None:
-        self.partition = partition
-        self.progress = Progress(offset)
-        self.position = offset
-        self.wait = wait_of(partition.topic)
-        self.ready: deque[Record] = deque()
-        self.under_way = 0
-        self.wish: Wish | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.is_closing = False
-        self.idle = asyncio.Event()
-        self.idle.set()
-        #: Offsets of what has nowhere to go, and since when that is known.
-        self.homeless: dict[int, float] = {}
-
-    def is_open(self, offset: int) -> bool:
-        return not self.progress.is_done(offset)
-
-    def point_if_done(self, offsets: Iterable[int]) -> Point:
-        progress = self.progress.clone()
-        for offset in offsets:
-            progress.done(offset)
-        return Point(progress.watermark, progress.metadata())
+_Failed = Callable[[Level, Record, MessagingError], None]
 
 
 class Forwarder:
@@ -93,18 +75,20 @@ class Forwarder:
         session: float,
     ) -> None:
         self._cluster = cluster
-        self._fetcher = fetcher
         self._producer = producer
         self._clock = clock
         self._clocks = Clocks()
         self._groups = Groups(cluster)
         self._loop = asyncio.get_running_loop()
-        self._levels: dict[Partition, _Level] = {}
+        self._levels: dict[Partition, Level] = {}
         self._is_closing = False
+        #: Destinations whose messages wait, and until when nothing is said of it again.
+        self._told: dict[str, float] = {}
         topics = [form.name for form in level_forms() if form.name != UNDELIVERABLE]
         self._membership = Membership(cluster, GROUP_OF_DELAYS, topics, self, session=session)
         self._commits = Commits(cluster, self._membership, self._point)
         self._trimmer = Trimmer(cluster)
+        self._reading = Reading(fetcher, self._groups, self._came)
         self._moves = Moves(producers, self._membership, self._is_ours, self._commits.alone)
 
     async def open(self) -> None:
@@ -114,7 +98,8 @@ class Forwarder:
         """Move nothing on any more; others do."""
         self._is_closing = True
         for level in self._levels.values():
-            self._stop(level)
+            self._reading.stop(level)
+        await self._reading.close()
         await self._moves.finish(_PATIENCE)
         await self._commits.finish(tuple(self._levels), _PATIENCE)
         await self._commits.close()
@@ -132,7 +117,7 @@ class Forwarder:
             if self._is_closing:
                 # What came now would not be committed any more.
                 break
-            level = _Level(each, begins[each] if offset is None else offset)
+            level = Level(each, begins[each] if offset is None else offset)
             if offset is not None:
                 level.progress = Progress(offset, said.done)
             self._levels[each] = level
@@ -142,13 +127,13 @@ class Forwarder:
                 self._producer.write(each.topic, asked, each.number).add_done_callback(
                     partial(self._told_the_time, each.topic)
                 )
-            self._read_on(level)
+            self._reading.read_on(level)
 
     async def give_up(self, partition: Partition, /) -> None:
         level = self._levels.get(partition)
         if level is None:
             return
-        self._stop(level)
+        self._reading.stop(level)
         await level.idle.wait()
         await self._commits.finish([partition], _PATIENCE)
         self._levels.pop(partition, None)
@@ -158,7 +143,7 @@ class Forwarder:
         for each in partitions:
             level = self._levels.pop(each, None)
             if level is not None:
-                self._stop(level)
+                self._reading.stop(level)
 
     def go_on(self, order: Order, /) -> None:  # noqa: ARG002 -- the holder's shape
         _log.error("somebody wants delayed messages to go on elsewhere, which would lose or double them")
@@ -173,41 +158,12 @@ class Forwarder:
 
     # -- reading
 
-    def _stop(self, level: _Level) -> None:
-        level.is_closing = True
-        if level.ready:
-            # It counts as never read: else it would pass for moved on.
-            level.position = level.ready[0].offset
-            level.ready.clear()
-        if level.wish is not None:
-            self._fetcher.cancel(level.wish)
-            level.wish = None
-        if level.timer is not None:
-            level.timer.cancel()
-
-    def _read_on(self, level: _Level) -> None:
-        if level.wish is None and not level.is_closing and len(level.ready) < _MOST:
-
-            def came(found: Decoded, _: FetchedPartition) -> None:
-                level.wish = None
-                self._came(level, found)
-
-            def failed(error: WireError) -> None:
-                level.wish = None
-                _log.error("%s cannot be read at offset %d: %s", level.partition.topic, level.position, error)
-                self._loop.call_later(_LATER_STILL, self._read_on, level)
-
-            level.wish = Wish(level.partition, level.position, came, failed)
-            self._fetcher.fetch(level.wish)
-
-    def _came(self, level: _Level, found: Decoded) -> None:
-        level.position = found.next_offset
-        now = self._clock.steady()
-        if found.records and found.records[-1].timestamp_type == _APPENDED:
-            self._clocks.seen(level.partition.topic, found.records[-1].timestamp / 1000, now)
-        level.ready.extend(found.records)
+    def _came(self, level: Level, found: Decoded | None) -> None:
+        if found is None:
+            self._commits.note(level.partition)
+        elif found.records and found.records[-1].timestamp_type == _APPENDED:
+            self._clocks.seen(level.partition.topic, found.records[-1].timestamp / 1000, self._clock.steady())
         self._move(level)
-        self._read_on(level)
 
     def _told_the_time(self, topic: str, stored: "Future[Stored]") -> None:
         if not stored.cancelled() and stored.exception() is None and stored.result().appended >= 0:
@@ -218,7 +174,7 @@ class Forwarder:
 
     # -- moving on
 
-    def _move(self, level: _Level) -> None:
+    def _move(self, level: Level) -> None:
         """Move on what has waited long enough, and come back when the next one has."""
         if level.timer is not None:
             level.timer.cancel()
@@ -248,61 +204,97 @@ class Forwarder:
         if not level.ready:
             progress.passed(level.position)
 
-    def _due_in(self, level: _Level, record: Record) -> float:
+    def _due_in(self, level: Level, record: Record) -> float:
         return min(level.wait, _waiting(record)) if level.wait <= SHORTEST else level.wait
 
-    def _forward(self, level: _Level, record: Record, now: float) -> None:
+    def _forward(self, level: Level, record: Record, now: float) -> None:
         appended = self._clocks.ours(level.partition.topic, record.timestamp / 1000)
         left = _waiting(record) - (now - appended)
+        due = told(record.headers, DUE) or ""
         if left > _NOTHING:
-            next_topic = level_for(left)
-            headers = sent_on(record.headers, {DUE: told(record.headers, DUE) or "", WAIT: repr(left)})
+            self._wait_on(level, record, left, _refusals(record))
+        elif (place := addressed(due)) is not None:
+            self._write(level, record, place[1], {}, self._not_taken)
         else:
-            headers = sent_on(record.headers, {})
-            _, next_topic = addressed(told(record.headers, DUE)) or (None, UNDELIVERABLE)
-        self._write(level, record, next_topic, (record.key, record.value, headers, int(self._clock.now() * 1000)))
+            self._put_away(level, record, f"{due!r} is no destination")
 
-    def _write(self, level: _Level, record: Record, topic: str, copy: NewRecord) -> None:
+    def _wait_on(self, level: Level, record: Record, seconds: float, refusals: int) -> None:
+        said = {DUE: told(record.headers, DUE) or "", WAIT: repr(seconds)}
+        if refusals:
+            said[REFUSALS] = str(refusals)
+        self._write(level, record, level_for(seconds), said, self._not_moved)
+
+    def _write(self, level: Level, record: Record, topic: str, said: Mapping[str, str], failed: _Failed) -> None:
+        copy: NewRecord = (record.key, record.value, sent_on(record.headers, said), int(self._clock.now() * 1000))
         level.under_way += 1
         level.idle.clear()
-        ended = partial(self._forwarded, level, record)
+        ended = partial(self._forwarded, level, record, failed)
         self._moves.put(Move(Placed(topic, copy, None), level, record.offset, ended))
 
-    def _forwarded(self, level: _Level, record: Record, error: MessagingError | None) -> None:
+    def _forwarded(self, level: Level, record: Record, failed: _Failed, error: MessagingError | None) -> None:
         level.under_way -= 1
         if error is None:
-            level.homeless.pop(record.offset, None)
             level.progress.done(record.offset)
             # Brokers keep what is committed with a transaction for a while only.
             self._commits.note(level.partition)
             self._trimmer.done(level.partition, level.progress.watermark)
-        elif not isinstance(error, DeliveryLost):
-            self._failed(level, record, error)
+        elif self._is_ours(level) and not level.is_closing and not isinstance(error, DeliveryLost):
+            failed(level, record, error)
         if level.under_way == 0:
             level.idle.set()
         self._move(level)
-        self._read_on(level)
+        self._reading.read_on(level)
 
-    def _failed(self, level: _Level, record: Record, error: MessagingError) -> None:
-        cause, due = error.__cause__, told(record.headers, DUE)
-        is_forbidden = isinstance(cause, BrokerError) and cause.code in _FORBIDDEN
-        is_final = isinstance(error, Unroutable) or (isinstance(cause, BrokerError) and not cause.passes)
-        now = self._loop.time()
-        if is_final and not is_forbidden and now >= level.homeless.setdefault(record.offset, now) + _TO_APPEAR:
-            text = "a message that is due at %s has nowhere to go, and lies in topic %r now: %s"
-            _log.error(text, due, UNDELIVERABLE, error)
-            self._write(level, record, UNDELIVERABLE, (record.key, record.value, list(record.headers), 0))
-        elif self._is_ours(level) and not level.is_closing:
+    # -- what is not taken
+
+    def _not_taken(self, level: Level, record: Record, error: MessagingError) -> None:
+        """Have a record wait on among the delayed ones if it is refused where it goes: nothing waits behind it."""
+        why = blame(error)
+        if why not in (Blame.RECORD, Blame.PERMISSION):
+            self._not_moved(level, record, error)
+            return
+        due, refusals = told(record.headers, DUE) or "", _refusals(record)
+        wait = set_aside_for(why, refusals)
+        if wait is None:
+            self._put_away(level, record, str(error))
+        else:
             # Another of those who move records on may be permitted to: it waits for him, or for the permission.
-            _log.log(logging.ERROR if is_forbidden else logging.INFO, "what is due at %s waits on: %s", due, error)
-            self._loop.call_later(_LATER_STILL if is_forbidden else _LATER, self._forward_again, level, record)
+            self._tell(logging.ERROR if why is Blame.PERMISSION else logging.INFO, due, error)
+            self._wait_on(level, record, wait, refusals + 1)
 
-    def _forward_again(self, level: _Level, record: Record) -> None:
+    def _put_away(self, level: Level, record: Record, why: str) -> None:
+        due = told(record.headers, DUE) or ""
+        text = "a message that is due at %s has nowhere to go, and lies in topic %r now: %s"
+        _log.error(text, due, UNDELIVERABLE, why)
+        self._write(level, record, UNDELIVERABLE, {DUE: due, WHY: why[:_MOST_OF_A_REASON]}, self._not_moved)
+
+    def _not_moved(self, level: Level, record: Record, error: MessagingError) -> None:
+        """Try again, for ever: it is not the record's fault."""
+        cause = error.__cause__
+        is_forbidden = isinstance(cause, BrokerError) and cause.code in _FORBIDDEN
+        self._tell(logging.ERROR if is_forbidden else logging.INFO, told(record.headers, DUE) or "", error)
+        self._loop.call_later(_LATER_STILL if is_forbidden else _LATER, self._forward_again, level, record)
+
+    def _forward_again(self, level: Level, record: Record) -> None:
         if self._is_ours(level) and not level.is_closing:
             self._forward(level, record, self._clock.steady())
 
+    def _tell(self, level: int, due: str, error: MessagingError) -> None:
+        """Say why something waits: of all that is for one destination seldom."""
+        now = self._loop.time()
+        if now >= self._told.get(due, now):
+            self._told = {each: until for each, until in self._told.items() if until > now}
+            self._told[due] = now + _SELDOM
+            _log.log(level, "what is due at %s waits on: %s", due, error)
+
     def _is_ours(self, level: Origin) -> bool:
         return self._levels.get(level.partition) is level
+
+
+def _refusals(record: Record) -> int:
+    """Return how often it was due and refused where it goes."""
+    count = told(record.headers, REFUSALS) or ""
+    return int(count) if count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS else 0
 
 
 def _waiting(record: Record) -> float:

@@ -23,8 +23,10 @@ from msgkit_kafka.wire.records import Headers as Pairs
 __all__ = [
     "DUE",
     "ORIGIN",
+    "REFUSALS",
     "TOMBSTONE",
     "WAIT",
+    "WHY",
     "Source",
     "address",
     "addressed",
@@ -43,6 +45,10 @@ ORIGIN = "msgkit-origin"
 DUE = "msgkit-due"
 #: What is left of its delay.
 WAIT = "msgkit-wait"
+#: How often it was due and not taken where it goes.
+REFUSALS = "msgkit-refusals"
+#: Why a delayed message goes nowhere.
+WHY = "msgkit-why"
 
 _ID, _TYPE, _SUBJECT = "msgkit-id", "msgkit-type", "msgkit-subject"
 _CORRELATION, _REPLY_TO = "msgkit-correlation", "msgkit-reply-to"
@@ -52,7 +58,7 @@ _PRIORITY, _KINDS = "msgkit-priority", "msgkit-kinds"
 _CONTENT_TYPE = "content-type"
 #: Before the name of a header that would be taken for one of these.
 _OF_THE_USER = "msgkit-user-"
-_OF_THE_WAY = frozenset({DUE, WAIT})
+_OF_THE_WAY = frozenset({DUE, WAIT, REFUSALS, WHY})
 _OURS = _OF_THE_WAY | {
     *(_ID, _TYPE, _SUBJECT, _CORRELATION, _REPLY_TO, _SENT, _EXPIRES, _ATTEMPT, _PRIORITY, _KINDS),
     *(_CONTENT_TYPE, ORIGIN),

@@ -7,14 +7,16 @@ from functools import partial
 from itertools import count
 from typing import Protocol, TypeVar
 
-from msgkit.errors import SendRefused, SendUnknown
+from msgkit.errors import MessagingError, SendRefused, SendUnknown
+from msgkit_kafka.enduring import to_the_end
 from msgkit_kafka.lines import Identity
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import Point
 from msgkit_kafka.partitioning import partition_of
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.wire.cluster import Cluster
-from msgkit_kafka.wire.errors import BrokerError, Code, ConnectionLost, NotWritten, WireError, checked
+from msgkit_kafka.wire.errors import BrokerError, Code, ConnectionLost, NotWritten, TopicError, WireError, checked
+from msgkit_kafka.wire.groups import TRANSACTION
 from msgkit_kafka.wire.logs import PRODUCE, Produce, ProducePartition, ProduceTopic
 from msgkit_kafka.wire.producers import (
     ADD_OFFSETS,
@@ -39,8 +41,6 @@ __all__ = ["Producers", "Settler", "Transacting"]
 T = TypeVar("T")
 
 _PURPOSE = "transactions"
-#: The kind of coordinator that transactions have.
-_TRANSACTION = 1
 #: Milliseconds after which the brokers take back what was not said to be whole; and for the replicas.
 _OPEN, _REPLICAS = 10_000, 5_000
 #: Seconds in which what passes by itself is tried again; and to take something back.
@@ -110,6 +110,8 @@ class Transacting:
     async def commit(self, placed: Sequence[Placed], settled: Sequence[Settler], seen: Callable[[], None]) -> None:
         """Write all of it, and have it be seen; `seen` hears of that. Once it may be, who is cancelled waits for it.
 
+        When it returns, in whatever way, nothing of it is under way: another transaction may begin.
+
         :raises DeliveryLost: when a delivery is another's by now; then nothing is seen
         :raises SendRefused: when nothing is seen
         :raises SendUnknown: when the brokers do not say
@@ -117,16 +119,11 @@ class Transacting:
         try:
             await self._write(placed, settled)
         except BaseException as error:
-            await self._take_back()
-            if isinstance(error, (WireError, TimeoutError)):
-                raise SendRefused(f"the transaction was taken back: {error}") from error
+            await to_the_end(self._take_back())
+            if isinstance(error, Exception) and not isinstance(error, MessagingError):
+                raise SendRefused(f"the transaction was taken back: {str(error) or repr(error)}") from error
             raise
-        ending = self._loop.create_task(self._make_seen(seen))
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await asyncio.wait([ending])
-            raise
+        await to_the_end(self._make_seen(seen))
 
     async def _make_seen(self, seen: Callable[[], None]) -> None:
         try:
@@ -134,8 +131,8 @@ class Transacting:
         except BaseException as error:
             # Whoever begins anew under the same name ends what is still open.
             self._identity = None
-            if isinstance(error, (WireError, TimeoutError)):
-                raise SendUnknown(f"the transaction may be committed: {error}") from error
+            if isinstance(error, Exception):
+                raise SendUnknown(f"the transaction may be committed: {str(error) or repr(error)}") from error
             raise
         seen()
 
@@ -160,7 +157,7 @@ class Transacting:
                 found = await self._again(lambda: self._cluster.refresh(unknown))
                 for each in found.topics:
                     if each.error == Code.TOPIC_AUTHORIZATION_FAILED:
-                        checked(each.error, each.name)
+                        raise TopicError(Code.TOPIC_AUTHORIZATION_FAILED, each.name)
             except WireError as error:
                 raise SendRefused(f"it is not known whether there are topics {unknown}: {error}") from error
         return [topic for topic in unknown if topic not in known]
@@ -206,9 +203,10 @@ class Transacting:
         number, epoch = self._known()
         question = AddPartitions(self._name, number, epoch, [AddTopic(*each) for each in topics.items()])
         added = await self._cluster.ask(await self._coordinated(), ADD_PARTITIONS, question, purpose=_PURPOSE)
-        for topic in added.topics:
-            for part in topic.partitions:
-                checked(part.error, f"{topic.name}/{part.number}")
+        wrong = [(topic.name, part) for topic in added.topics for part in topic.partitions if part.error]
+        # All that is asked at once fails with the first that does: that one is the reason.
+        for name, part in sorted(wrong, key=lambda each: each[1].error == Code.OPERATION_NOT_ATTEMPTED):
+            raise TopicError(Code(part.error), name, f"{name}/{part.number}")
 
     async def _produce(self, records: dict[Partition, list[NewRecord]]) -> None:
         """Write a batch to each partition, and take away what is written."""
@@ -239,7 +237,8 @@ class Transacting:
             for outcome in topic.partitions:
                 each = Partition(topic.name, outcome.number)
                 if outcome.error not in (Code.NONE, Code.DUPLICATE_SEQUENCE_NUMBER):
-                    wrong = BrokerError(Code(outcome.error), outcome.text or f"{topic.name}/{outcome.number}")
+                    text = outcome.text or f"{topic.name}/{outcome.number}"
+                    wrong = TopicError(Code(outcome.error), topic.name, text)
                     continue
                 first, _ = batches[each]
                 self._sequences[each] = self._sequences.get(each, 0) + first
@@ -304,7 +303,7 @@ class Transacting:
 
     async def _coordinated(self) -> int:
         if self._coordinator is None:
-            self._coordinator = await self._cluster.coordinator(self._name, _TRANSACTION)
+            self._coordinator = await self._cluster.coordinator(self._name, TRANSACTION)
         return self._coordinator
 
     def _leader(self, partition: Partition) -> int:

@@ -12,7 +12,7 @@ from functools import partial
 
 from msgkit.errors import DeliveryLost, MessagingError, TopologyMismatch
 from msgkit.settlement import Accept
-from msgkit.spi import Event, RawDelivery, RawSettlement, Sink, Subscription
+from msgkit.spi import Event, RawDelivery, RawSettlement, Sink, Subscription, failed
 from msgkit_memory.queues import ServerQueue, Taker
 from msgkit_memory.server import Broker
 from msgkit_memory.session import Session
@@ -94,7 +94,7 @@ class MemoryConsumer:
         if not isinstance(delivery, Stored):
             raise TypeError(f"{delivery!r} is not a delivery of this broker")
         if delivery not in self.taker.unsettled:
-            return self._failed(_lost(delivery))
+            return failed(_lost(delivery))
         settle = partial(self._session.broker.settle, self.taker, delivery, how)
         if not self._client.clear:
             return self._later(settle, delivery)
@@ -102,7 +102,7 @@ class MemoryConsumer:
             with self._lock:
                 settle()
         except MessagingError as error:
-            return self._failed(error.with_traceback(None))
+            return failed(error.with_traceback(None))
         return None
 
     def _later(self, settle: Callable[[], None], delivery: Stored) -> "Future[None]":
@@ -110,11 +110,6 @@ class MemoryConsumer:
         self._settling.add(settled)
         settled.add_done_callback(self._settling.discard)
         return settled
-
-    def _failed(self, error: MessagingError) -> "Future[None]":
-        future: Future[None] = self._session.loop.create_future()
-        future.set_exception(error)
-        return future
 
     async def drain(self) -> None:
         self._drained = True

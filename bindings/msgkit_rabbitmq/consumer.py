@@ -13,9 +13,8 @@ from functools import partial
 from typing import Any
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind
-from msgkit.errors import MessagingError
 from msgkit.settlement import Accept
-from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
+from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription, failed
 from msgkit_rabbitmq.copies import Copies, look_at
 from msgkit_rabbitmq.gathering import Gathering
 from msgkit_rabbitmq.home import Home
@@ -108,7 +107,7 @@ class RabbitConsumer:
         if not isinstance(handle, Handle):
             raise TypeError(f"{delivery!r} is not a delivery of this broker")
         if handle.scope is not self._scope or handle.tag not in self._unsettled:
-            return self._failed(taken_back(delivery))
+            return failed(taken_back(delivery))
         match how:
             case Accept():
                 self._accept(handle, delivery.envelope)
@@ -162,11 +161,6 @@ class RabbitConsumer:
         if is_here:
             self._accept(handle, envelope)
         return is_here
-
-    def _failed(self, error: MessagingError) -> "Future[None]":
-        future: Future[None] = self._loop.create_future()
-        future.set_exception(error)
-        return future
 
     async def drain(self) -> None:
         self._drained = True

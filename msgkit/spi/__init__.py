@@ -32,6 +32,7 @@ from msgkit.spi.capabilities import (
 )
 from msgkit.spi.delivery import Dead, RawDelivery, RawSettlement, Release, RetryCopy
 from msgkit.spi.events import Down, Event, Fatal, Gap, Up
+from msgkit.spi.futures import failed
 from msgkit.spi.provisioning import (
     ExchangeSpec,
     Plan,
@@ -88,4 +89,5 @@ __all__ = [
     "Transactional",
     "TwoPhase",
     "Up",
+    "failed",
 ]

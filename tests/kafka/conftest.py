@@ -15,6 +15,7 @@ from tests.brokers.running import running
 from tests.kafka.harness import KafkaHarness
 from tests.kafka.permitting import guarding
 from tests.kafka.plain import Plain
+from tests.kafka.slow import Slow
 from tests.kafka.spring import Spring
 
 #: What the conformance suite can run on.
@@ -72,6 +73,14 @@ def guarded() -> Iterator[Kafka]:
 )
 def checked(request: pytest.FixtureRequest) -> Iterator[Kafka]:
     yield from running(KAFKAS[request.param]())
+
+
+@pytest.fixture
+async def slow(interop: Kafka) -> AsyncIterator[Slow]:
+    slow = Slow(interop)
+    await slow.refresh([])
+    yield slow
+    await slow.close()
 
 
 @pytest.fixture

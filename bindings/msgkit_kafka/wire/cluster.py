@@ -32,15 +32,13 @@ class Credentials(Protocol):
 class Topic:
     """What is known of one topic: of each partition its leader, or none at the moment."""
 
-    __slots__ = ("epochs", "leaders", "name")
+    __slots__ = ("leaders",)
 
     def __init__(self, state: TopicState) -> None:
-        self.name = state.name
         size = 1 + max((each.number for each in state.partitions), default=-1)
         self.leaders: list[int] = [-1] * size
-        self.epochs: list[int] = [-1] * size
         for each in state.partitions:
-            self.leaders[each.number], self.epochs[each.number] = each.leader, each.leader_epoch
+            self.leaders[each.number] = each.leader
 
     @property
     def size(self) -> int:

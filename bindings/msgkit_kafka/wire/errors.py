@@ -2,7 +2,17 @@
 
 from enum import IntEnum
 
-__all__ = ["BrokerError", "Code", "ConnectionLost", "Garbled", "LoginRefused", "NotWritten", "WireError", "checked"]
+__all__ = [
+    "BrokerError",
+    "Code",
+    "ConnectionLost",
+    "Garbled",
+    "LoginRefused",
+    "NotWritten",
+    "TopicError",
+    "WireError",
+    "checked",
+]
 
 
 class WireError(Exception):
@@ -57,6 +67,7 @@ class Code(IntEnum):
     TOPIC_AUTHORIZATION_FAILED = 29
     GROUP_AUTHORIZATION_FAILED = 30
     CLUSTER_AUTHORIZATION_FAILED = 31
+    INVALID_TIMESTAMP = 32
     UNSUPPORTED_SASL_MECHANISM = 33
     ILLEGAL_SASL_STATE = 34
     UNSUPPORTED_VERSION = 35
@@ -66,6 +77,7 @@ class Code(IntEnum):
     INVALID_CONFIG = 40
     NOT_CONTROLLER = 41
     INVALID_REQUEST = 42
+    UNSUPPORTED_FOR_MESSAGE_FORMAT = 43
     POLICY_VIOLATION = 44
     OUT_OF_ORDER_SEQUENCE_NUMBER = 45
     DUPLICATE_SEQUENCE_NUMBER = 46
@@ -73,6 +85,7 @@ class Code(IntEnum):
     INVALID_TXN_STATE = 48
     CONCURRENT_TRANSACTIONS = 51
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
+    OPERATION_NOT_ATTEMPTED = 55
     KAFKA_STORAGE_ERROR = 56
     SASL_AUTHENTICATION_FAILED = 58
     UNKNOWN_PRODUCER_ID = 59
@@ -85,6 +98,7 @@ class Code(IntEnum):
     PREFERRED_LEADER_NOT_AVAILABLE = 80
     GROUP_MAX_SIZE_REACHED = 81
     FENCED_INSTANCE_ID = 82
+    INVALID_RECORD = 87
     UNSTABLE_OFFSET_COMMIT = 88
     PRODUCER_FENCED = 90
     UNKNOWN_TOPIC_ID = 100
@@ -137,6 +151,14 @@ class BrokerError(WireError):
     def passes(self) -> bool:
         """Would it help to ask again?"""
         return self.code in _PASSING
+
+
+class TopicError(BrokerError):
+    """A broker's answer is that something is wrong with what was asked about one topic."""
+
+    def __init__(self, code: Code, topic: str, text: str = "") -> None:
+        super().__init__(code, text or topic)
+        self.topic = topic
 
 
 def checked(code: int, text: str | None = None) -> None:

@@ -17,7 +17,6 @@ from msgkit_kafka.wire.fields import (
 )
 
 __all__ = [
-    "DELETE_GROUPS",
     "DESCRIBE_GROUPS",
     "FIND_COORDINATOR",
     "GROUP",
@@ -31,13 +30,10 @@ __all__ = [
     "Assigned",
     "Beat",
     "Coordinator",
-    "DeleteGroups",
-    "DeletedGroup",
     "DescribeGroups",
     "FindCoordinator",
     "GroupState",
     "GroupStates",
-    "GroupsDeleted",
     "Join",
     "Joined",
     "Leave",
@@ -261,27 +257,4 @@ DESCRIBE_GROUPS = Api(
             )
         ),
     ),
-)
-
-
-class DeleteGroups(NamedTuple):
-    groups: Sequence[str]
-
-
-class DeletedGroup(NamedTuple):
-    name: str
-    error: int
-
-
-class GroupsDeleted(NamedTuple):
-    throttle: int
-    groups: Sequence[DeletedGroup]
-
-
-DELETE_GROUPS = Api(
-    "DeleteGroups",
-    42,
-    1,
-    record(DeleteGroups, array(STRING)),
-    record(GroupsDeleted, INT32, array(record(DeletedGroup, STRING, INT16))),
 )

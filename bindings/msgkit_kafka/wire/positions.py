@@ -20,7 +20,6 @@ from msgkit_kafka.wire.fields import (
 
 __all__ = [
     "OFFSET_COMMIT",
-    "OFFSET_DELETE",
     "OFFSET_FETCH",
     "AskOffsets",
     "AskTopic",
@@ -32,10 +31,6 @@ __all__ = [
     "Committed",
     "CommittedPartition",
     "CommittedTopic",
-    "ForgetOffsets",
-    "ForgetPartition",
-    "ForgetTopic",
-    "Forgotten",
     "OffsetsOf",
 ]
 
@@ -151,33 +146,4 @@ OFFSET_FETCH = Api(
         tagged=True,
     ),
     flexible=True,
-)
-
-
-class ForgetPartition(NamedTuple):
-    number: int
-
-
-class ForgetTopic(NamedTuple):
-    name: str
-    partitions: Sequence[ForgetPartition]
-
-
-class ForgetOffsets(NamedTuple):
-    group: str
-    topics: Sequence[ForgetTopic]
-
-
-class Forgotten(NamedTuple):
-    error: int
-    throttle: int
-    topics: Sequence[CommitOf]
-
-
-OFFSET_DELETE = Api(
-    "OffsetDelete",
-    47,
-    0,
-    record(ForgetOffsets, STRING, array(record(ForgetTopic, STRING, array(record(ForgetPartition, INT32))))),
-    record(Forgotten, INT16, INT32, array(record(CommitOf, STRING, array(record(CommitResult, INT32, INT16))))),
 )

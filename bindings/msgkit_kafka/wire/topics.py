@@ -17,12 +17,9 @@ from msgkit_kafka.wire.fields import (
 )
 
 __all__ = [
-    "CREATE_PARTITIONS",
     "CREATE_TOPICS",
     "DELETE_RECORDS",
-    "DELETE_TOPICS",
     "METADATA",
-    "AllDeleted",
     "AskMetadata",
     "Config",
     "Cut",
@@ -31,10 +28,6 @@ __all__ = [
     "CutResult",
     "CutTopic",
     "Cuts",
-    "DeleteTopics",
-    "Deleted",
-    "Grow",
-    "GrowTopic",
     "Metadata",
     "NewTopic",
     "NewTopics",
@@ -110,7 +103,7 @@ METADATA = Api(
 )
 
 
-# -- making and deleting
+# -- making them
 
 
 class Replicas(NamedTuple):
@@ -170,52 +163,6 @@ CREATE_TOPICS = Api(
         INT32,
         BOOLEAN,
     ),
-    record(Outcomes, INT32, array(record(Outcome, STRING, INT16, NULLABLE_STRING))),
-)
-
-
-class DeleteTopics(NamedTuple):
-    names: Sequence[str]
-    timeout: int
-
-
-class Deleted(NamedTuple):
-    name: str
-    error: int
-
-
-class AllDeleted(NamedTuple):
-    throttle: int
-    topics: Sequence[Deleted]
-
-
-DELETE_TOPICS = Api(
-    "DeleteTopics",
-    20,
-    3,
-    record(DeleteTopics, array(STRING), INT32),
-    record(AllDeleted, INT32, array(record(Deleted, STRING, INT16))),
-)
-
-
-class GrowTopic(NamedTuple):
-    name: str
-    #: So many afterwards.
-    partitions: int
-    assignments: Sequence[Sequence[int]] | None = None
-
-
-class Grow(NamedTuple):
-    topics: Sequence[GrowTopic]
-    timeout: int
-    only_check: bool = False
-
-
-CREATE_PARTITIONS = Api(
-    "CreatePartitions",
-    37,
-    1,
-    record(Grow, array(record(GrowTopic, STRING, INT32, nullable(array(array(INT32))))), INT32, BOOLEAN),
     record(Outcomes, INT32, array(record(Outcome, STRING, INT16, NULLABLE_STRING))),
 )
 

@@ -7,7 +7,6 @@ from msgkit_kafka.wire.api import Api
 from msgkit_kafka.wire.configs import DESCRIBE_CONFIGS
 from msgkit_kafka.wire.doors import Known
 from msgkit_kafka.wire.groups import (
-    DELETE_GROUPS,
     DESCRIBE_GROUPS,
     FIND_COORDINATOR,
     HEARTBEAT,
@@ -16,7 +15,7 @@ from msgkit_kafka.wire.groups import (
     SYNC_GROUP,
 )
 from msgkit_kafka.wire.logs import FETCH, LIST_OFFSETS, PRODUCE
-from msgkit_kafka.wire.positions import OFFSET_COMMIT, OFFSET_DELETE, OFFSET_FETCH
+from msgkit_kafka.wire.positions import OFFSET_COMMIT, OFFSET_FETCH
 from msgkit_kafka.wire.producers import (
     ADD_OFFSETS,
     ADD_PARTITIONS,
@@ -24,7 +23,7 @@ from msgkit_kafka.wire.producers import (
     INIT_PRODUCER,
     TRANSACTION_COMMIT,
 )
-from msgkit_kafka.wire.topics import CREATE_PARTITIONS, CREATE_TOPICS, DELETE_RECORDS, DELETE_TOPICS, METADATA
+from msgkit_kafka.wire.topics import CREATE_TOPICS, DELETE_RECORDS, METADATA
 
 __all__ = ["NEEDED", "missing"]
 
@@ -45,12 +44,8 @@ NEEDED: Sequence[Api[Any, Any]] = (
     LEAVE_GROUP,
     OFFSET_COMMIT,
     OFFSET_FETCH,
-    OFFSET_DELETE,
     DESCRIBE_GROUPS,
-    DELETE_GROUPS,
     CREATE_TOPICS,
-    CREATE_PARTITIONS,
-    DELETE_TOPICS,
     DELETE_RECORDS,
     DESCRIBE_CONFIGS,
 )
