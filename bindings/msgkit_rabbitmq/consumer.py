@@ -320,7 +320,7 @@ class RabbitConsumer:
         self._let_go()
         self._copies.abandon()
         self._sink.lost(scope)
-        if isinstance(error, ChannelClosed):
+        if not isinstance(error, ConnectionLost):
             self._home.bring_back(self, str(error))
 
     def _cancelled(self, channel: Channel) -> None:

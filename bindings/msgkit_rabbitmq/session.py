@@ -22,7 +22,7 @@ from msgkit_rabbitmq.link import Link
 from msgkit_rabbitmq.management import NoPage
 from msgkit_rabbitmq.provisioning import Provisioner, Restored
 from msgkit_rabbitmq.publisher import Publisher
-from msgkit_rabbitmq.reach import OutOfReach, reached
+from msgkit_rabbitmq.reach import reached
 from msgkit_rabbitmq.replies import listen_for_replies
 from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import Channel, Connection, ConnectionLost, WireError
@@ -343,8 +343,8 @@ class Session:
             try:
                 bound = partial(self.provisioner.bind_due, connection, kind, destination)
                 await reached(bound, self._options.wait)
-            except (OutOfReach, WireError) as error:
-                if isinstance(error, OutOfReach) or connection.is_open:
+            except (BrokerUnavailable, WireError) as error:
+                if isinstance(error, BrokerUnavailable) or connection.is_open:
                     raise SendRefused(f"{kind.value} {destination!r} cannot be sent to later: {error}") from error
             else:
                 return

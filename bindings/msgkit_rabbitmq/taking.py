@@ -4,7 +4,6 @@ from msgkit.envelope import Envelope, Kind, new_id
 from msgkit.errors import DeliveryLost, TopologyMismatch
 from msgkit.spi import RawDelivery
 from msgkit_rabbitmq.mapping import Taken, understood
-from msgkit_rabbitmq.reach import unless_out_of_reach
 from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import (
     NOT_FOUND,
@@ -36,7 +35,6 @@ async def channel_to(queue: str, connection: Connection) -> Channel:
     try:
         await channel.declare_queue(queue, passive=True)
     except ChannelClosed as error:
-        unless_out_of_reach(error)
         if error.code == NOT_FOUND:
             raise TopologyMismatch(f"queue {queue!r} does not exist") from error
         raise
