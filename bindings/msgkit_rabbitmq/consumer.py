@@ -69,7 +69,7 @@ class RabbitConsumer:
         self._copies = Copies(home.publisher)
         self._drained = False
         #: Why the last channel was lost.
-        self._trouble = ""
+        self._trouble: WireError | None = None
 
     @property
     def queue_name(self) -> str:
@@ -88,13 +88,14 @@ class RabbitConsumer:
             channel.leave()
             return
         channel.on_closed = self._lost
-        self._channel, self._scope, self._tag = channel, object(), None
+        self._channel, self._scope, self._tag, self._trouble = channel, object(), None, None
         self._gathering = Gathering(self._prefetch) if self._queue.ordered else None
         if self._credit > 0 and not self._drained:
             self._change(self._start(channel))
             await self._settled_down()
-            if channel is not self._channel:
-                raise ConnectionLost(f"queue {self.queue_name!r} was lost as it began to be consumed: {self._trouble}")
+            if self._trouble is not None:
+                # It was lost as it began to be consumed.
+                raise self._trouble
 
     # -- for the core
 
@@ -316,7 +317,7 @@ class RabbitConsumer:
     # -- what goes
 
     def _lost(self, error: WireError) -> None:
-        scope, self._trouble = self._scope, str(error)
+        scope, self._trouble = self._scope, error
         self._let_go()
         self._copies.abandon()
         self._sink.lost(scope)
