@@ -32,7 +32,8 @@ _YES: dict[type[FrameTypes], FrameTypes] = {
     Basic.Qos: Basic.QosOk(),
 }
 
-Settled = Basic.Ack | Basic.Nack
+#: How, which, and whether all before it are meant, too.
+Settled = tuple[type[Basic.Ack | Basic.Nack], int, bool]
 Refusal = tuple[int, str]
 
 
@@ -96,7 +97,7 @@ class Broker:
                 sent[channel] += 1
                 line.says(Basic.Ack(sent[channel]), channel=channel)
             case Basic.Ack() | Basic.Nack():
-                self.settled.put_nowait(heard)
+                self.settled.put_nowait((type(heard), heard.delivery_tag, heard.multiple))
             case _:
                 if (yes := _YES.get(type(heard))) is not None:
                     line.says(yes, channel=channel)
