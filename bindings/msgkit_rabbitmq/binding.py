@@ -32,7 +32,7 @@ from msgkit_rabbitmq.history import send_again
 from msgkit_rabbitmq.layout import history_form
 from msgkit_rabbitmq.lending import lend
 from msgkit_rabbitmq.mapping import LAST_MOMENT
-from msgkit_rabbitmq.reach import reached, unless_out_of_reach
+from msgkit_rabbitmq.reach import reached
 from msgkit_rabbitmq.session import Session
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, WireError
 
@@ -133,11 +133,9 @@ class RabbitMQBinding(Binding):
         channel = await self._session.channel()
         try:
             answer = await question(channel)
-        except BaseException as error:
+        except BaseException:
             # Not waited for: a broker in need reads nothing, and says no goodbye either.
             channel.leave()
-            if isinstance(error, ChannelClosed):
-                unless_out_of_reach(error)
             raise
         await channel.close()
         return answer

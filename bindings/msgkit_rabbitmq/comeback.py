@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from msgkit.spi.pauses import pause
 from msgkit_rabbitmq.home import Guest
-from msgkit_rabbitmq.wire import Connection
+from msgkit_rabbitmq.wire import Connection, OutOfReach
 
 __all__ = ["Comeback"]
 
@@ -23,12 +24,14 @@ class Comeback:
         *,
         up: Callable[[], Awaitable[Connection]],
         declare: Callable[[], Awaitable[object]],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         is_wanted: Callable[[Guest], bool],
         on_alarm: Callable[[str], None],
         on_back: Callable[[], None],
     ) -> None:
         self._up = up
         self._declare = declare
+        self._spawn = spawn
         self._is_wanted = is_wanted
         self._on_alarm = on_alarm
         self._on_back = on_back
@@ -39,12 +42,14 @@ class Comeback:
         """Is nobody away?"""
         return not self._away
 
-    async def of(self, consumer: Guest, reason: str) -> None:
-        """Try until it is back."""
-        if consumer in self._away:
-            return
-        self._away.append(consumer)
-        _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
+    def of(self, consumer: Guest, reason: str) -> None:
+        """Try until it is back, in the background; it is away from now on."""
+        if consumer not in self._away:
+            self._away.append(consumer)
+            _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
+            self._spawn(self._bring_back(consumer))
+
+    async def _bring_back(self, consumer: Guest) -> None:
         try:
             await self._try(consumer)
         finally:
@@ -52,7 +57,7 @@ class Comeback:
         self._on_back()
 
     async def _try(self, consumer: Guest) -> None:
-        failures = 0
+        failures = refusals = 0
         while True:
             connection = await self._up()
             # Meanwhile it may have left, or come back with the connection.
@@ -60,12 +65,17 @@ class Comeback:
                 return
             try:
                 await consumer.attach(connection)
+            except OutOfReach as error:
+                # Nothing is wrong with it: so it is whenever a broker starts, and nobody has to look.
+                _log.info("queue %r is not served yet: %s", consumer.queue_name, error)
             except Exception as error:  # noqa: BLE001 -- nobody else would bring it back
-                failures += 1
-                if failures == _PATIENCE:
+                refusals += 1
+                if refusals == _PATIENCE:
                     _log.error("queue %r cannot be consumed: %s", consumer.queue_name, error)
                     self._on_alarm(f"queue {consumer.queue_name!r} cannot be consumed: {error}")
-                await asyncio.sleep(pause(failures))
-                await self._declare()
             else:
                 _log.info("queue %r is consumed again", consumer.queue_name)
+                return
+            failures += 1
+            await asyncio.sleep(pause(failures))
+            await self._declare()

@@ -7,7 +7,6 @@ that the core has seen and that is lost (`Sink.lost`) the credit is the core's a
 import asyncio
 import logging
 from asyncio import Future
-from collections import deque
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCo
 from msgkit_rabbitmq.copies import Copies, look_at
 from msgkit_rabbitmq.gathering import Gathering
 from msgkit_rabbitmq.home import Home
+from msgkit_rabbitmq.inbox import Inbox
 from msgkit_rabbitmq.mapping import ORIGIN, address
 from msgkit_rabbitmq.taking import Handle, channel_to, id_of, taken, taken_back
 from msgkit_rabbitmq.unsettled import Unsettled
@@ -54,7 +54,7 @@ class RabbitConsumer:
         self._loop = asyncio.get_running_loop()
         self._channel: Channel | None = None
         self._scope: object = object()
-        self._inbox: deque[Delivered] = deque()
+        self._inbox = Inbox(self._opened)
         self._credit = 0
         self._bytes = 0
         self._tag: str | None = None
@@ -68,7 +68,7 @@ class RabbitConsumer:
         self._copies = Copies(home.publisher)
         self._drained = False
         #: Why the last channel was lost.
-        self._trouble = ""
+        self._trouble: WireError | None = None
 
     @property
     def queue_name(self) -> str:
@@ -87,13 +87,14 @@ class RabbitConsumer:
             channel.leave()
             return
         channel.on_closed = self._lost
-        self._channel, self._scope, self._tag = channel, object(), None
+        self._channel, self._scope, self._tag, self._trouble = channel, object(), None, None
         self._gathering = Gathering(self._prefetch) if self._queue.ordered else None
         if self._credit > 0 and not self._drained:
             self._change(self._start(channel))
             await self._settled_down()
-            if channel is not self._channel:
-                raise ConnectionLost(f"queue {self.queue_name!r} was lost as it began to be consumed: {self._trouble}")
+            if self._trouble is not None:
+                # It was lost as it began to be consumed.
+                raise self._trouble
 
     # -- for the core
 
@@ -106,7 +107,7 @@ class RabbitConsumer:
         handle = delivery.handle
         if not isinstance(handle, Handle):
             raise TypeError(f"{delivery!r} is not a delivery of this broker")
-        if handle.scope is not self._scope or handle.tag not in self._unsettled:
+        if handle.scope is not self._scope or not self._unsettled.is_in_hand(handle.tag, delivery):
             return failed(taken_back(delivery))
         match how:
             case Accept():
@@ -133,16 +134,17 @@ class RabbitConsumer:
     def _release(self, handle: Handle, delivery: RawDelivery) -> "Future[None] | None":
         channel = self._channel
         assert channel is not None  # noqa: S101 -- its scope is alive
-        if self._queue.ordered:
-            if self._drained:
-                # All of them go back together, in order, when the channel is closed.
-                return None
-        elif handle.is_worn:
+        if handle.is_worn and not self._queue.ordered:
             return self._renewed(delivery, handle)
         self._bytes -= handle.size
-        self._unsettled.went_back(handle.tag)
-        self._home.returns.note(self.queue_name, delivery.envelope.message_id)
-        channel.nack(handle.tag)
+        if self._queue.ordered:
+            # All that is not handled goes back together, in order, when the channel is closed.
+            self._unsettled.took_back(handle.tag)
+            self._inbox.put_back(delivery, handle)
+        else:
+            self._unsettled.went_back(handle.tag)
+            self._home.returns.note(self.queue_name, delivery.envelope.message_id)
+            channel.nack(handle.tag)
         self._look_into_inbox()
         return None
 
@@ -243,7 +245,7 @@ class RabbitConsumer:
         self._unsettled.came(message.tag)
         self._quota -= not self._steady
         if self._gathering is None:
-            self._inbox.append(message)
+            self._inbox.add([message])
             self._look_into_inbox()
         elif self._gathering.add(message):
             self._gathered(self._gathering)
@@ -269,7 +271,7 @@ class RabbitConsumer:
     def _gathered(self, gathering: Gathering) -> None:
         if gathering is self._gathering:
             self._gathering = None
-            self._inbox.extend(gathering.in_order())
+            self._inbox.add(gathering.in_order())
             self._look_into_inbox()
 
     def _look_into_inbox(self) -> None:
@@ -280,27 +282,28 @@ class RabbitConsumer:
 
     def _hand_over(self) -> None:
         self._handing_over = False
-        batch: list[RawDelivery] = []
-        inbox, ordered = self._inbox, bool(self._queue.ordered)
+        inbox, batch = self._inbox, list[RawDelivery]()
         while inbox and self._credit > 0 and self._bytes < self._most_bytes and not self._drained:
-            message = inbox.popleft()
+            raw, handle = inbox.next()
             self._credit -= 1
-            self._bytes += len(message.body)
-            raw = taken(message, self.queue_name, self._scope, self._home.returns, ordered=ordered)
-            self._unsettled.handed(message.tag, raw)
+            self._bytes += handle.size
+            self._unsettled.handed(handle.tag, raw)
             batch.append(raw)
         if batch:
             self._sink.deliver(batch)
         if not self._steady:
             self._balance()
 
+    def _opened(self, message: Delivered) -> tuple[RawDelivery, Handle]:
+        ordered = bool(self._queue.ordered)
+        return taken(message, self.queue_name, self._scope, self._home.returns, ordered=ordered)
+
     def _give_back_inbox(self) -> None:
-        channel = self._channel
-        while self._inbox and channel is not None:
-            message = self._inbox.popleft()
-            self._unsettled.went_back(message.tag)
-            self._home.returns.note(self.queue_name, id_of(message))
-            channel.nack(message.tag)
+        if (channel := self._channel) is not None:
+            for message in self._inbox.take_out():
+                self._unsettled.went_back(message.tag)
+                self._home.returns.note(self.queue_name, id_of(message))
+                channel.nack(message.tag)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -310,11 +313,11 @@ class RabbitConsumer:
     # -- what goes
 
     def _lost(self, error: WireError) -> None:
-        scope, self._trouble = self._scope, str(error)
+        scope, self._trouble = self._scope, error
         self._let_go()
         self._copies.abandon()
         self._sink.lost(scope)
-        if isinstance(error, ChannelClosed):
+        if not isinstance(error, ConnectionLost):
             self._home.bring_back(self, str(error))
 
     def _cancelled(self, channel: Channel) -> None:
@@ -329,12 +332,11 @@ class RabbitConsumer:
         for raw in self._unsettled.in_hand():
             returns.note(self.queue_name, raw.envelope.message_id)
         if self._gathering is not None:
-            self._inbox.extend(self._gathering.messages)
+            self._inbox.add(self._gathering.messages)
             self._gathering = None
-        for message in self._inbox:
-            returns.note(self.queue_name, id_of(message))
+        for message_id in self._inbox.clear():
+            returns.note(self.queue_name, message_id)
         channel, self._channel, self._tag, self._scope = self._channel, None, None, object()
-        self._inbox.clear()
         self._unsettled.clear()
         self._bytes = 0
         return channel

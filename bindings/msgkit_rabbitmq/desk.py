@@ -11,7 +11,6 @@ from typing import TypeVar
 from msgkit.errors import TopologyMismatch
 from msgkit_rabbitmq.delays import READY, Bound, Made, infrastructure
 from msgkit_rabbitmq.layout import LIMIT, QUORUM, ExchangeForm, QueueForm, RouteForm
-from msgkit_rabbitmq.reach import unless_out_of_reach
 from msgkit_rabbitmq.wire import ACCESS_REFUSED, NOT_FOUND, Channel, ChannelClosed, Connection, Table
 
 __all__ = ["Desk", "Desks", "desk", "difference"]
@@ -93,11 +92,7 @@ class Desk:
     async def _ask(self, question: Callable[[Channel], Awaitable[T]]) -> T:
         if self._channel is None or not self._channel.is_open:
             self._channel = await self._connection.channel()
-        try:
-            return await question(self._channel)
-        except ChannelClosed as error:
-            unless_out_of_reach(error)
-            raise
+        return await question(self._channel)
 
     async def has(self, form: ExchangeForm | QueueForm) -> bool:
         """Tell whether there is anything of that name."""

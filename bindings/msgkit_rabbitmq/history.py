@@ -11,7 +11,6 @@ from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import BrokerUnavailable, MessagingError, SendFailed, SendRefused, TopologyMismatch, Unroutable
 from msgkit_rabbitmq.mapping import DUE, END, ORIGIN, SENT, address
 from msgkit_rabbitmq.publisher import Publisher
-from msgkit_rabbitmq.reach import unless_out_of_reach
 from msgkit_rabbitmq.taking import opened
 from msgkit_rabbitmq.wire import (
     ACCESS_REFUSED,
@@ -20,6 +19,7 @@ from msgkit_rabbitmq.wire import (
     ChannelClosed,
     ConnectionLost,
     Delivered,
+    OutOfReach,
     Properties,
     Table,
     WireError,
@@ -48,6 +48,9 @@ async def send_again(stream: str, queue: str, since: float | None, channel: Chan
     rereading = _Rereading(queue, since, channel, publisher)
     try:
         await rereading.up_to_now(stream)
+    except OutOfReach:
+        # So it says when it is asked to begin: nothing was sent yet.
+        raise
     except (WireError, SendFailed) as error:
         raise _told(error, stream, queue, rereading.sent) from error
     return rereading.sent
@@ -86,11 +89,7 @@ class _Rereading:
         cancelled = partial(self._fail, ConnectionLost("the broker gives no more of it"))
         channel, arguments = self._channel, {"x-stream-offset": _offset(self._since)}
         await channel.qos(_AT_ONCE)
-        try:
-            await channel.consume(stream, "history", self._came.put_nowait, cancelled, arguments=arguments)
-        except ChannelClosed as error:
-            unless_out_of_reach(error)
-            raise
+        await channel.consume(stream, "history", self._came.put_nowait, cancelled, arguments=arguments)
         # The broker says yes before it looks where to begin, which may be behind the last message. It answers in order,
         # so that what is sent from now on is none of those.
         await channel.qos(_AT_ONCE)

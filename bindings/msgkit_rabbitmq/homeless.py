@@ -6,10 +6,12 @@ A node that starts may hand on what came due while it was down before it knows a
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 
 from msgkit.errors import BrokerUnavailable
 from msgkit_rabbitmq.counting import ready_in
 from msgkit_rabbitmq.delays import DUE_EXCHANGE, LOST
+from msgkit_rabbitmq.reach import reached
 from msgkit_rabbitmq.wire import NOT_FOUND, Channel, ChannelClosed, Connection, Delivered, MalformedTable, WireError
 
 __all__ = ["send_home"]
@@ -22,22 +24,29 @@ _AT_ONCE = 100
 _SILENCE = 2.0
 
 
-async def send_home(connection: Connection) -> None:
-    """Send on what lies there; what still finds nobody comes back."""
+async def send_home(connection: Connection, wait: float) -> None:
+    """Send on what lies there; what still finds nobody comes back.
+
+    :param wait: seconds for which a broker that starts may be out of reach of it
+    """
     try:
-        channel = await connection.channel(confirms=True)
-        try:
-            lying = min(await ready_in(LOST, channel), _MOST)
-            if lying:
-                sent = await _Forwarding(channel).of(lying)
-                _log.warning("%d messages had found no queue when they were due, and were sent there once more", sent)
-        finally:
-            await channel.close()
+        sent = await reached(partial(_sent_home, connection), wait)
+        if sent:
+            _log.warning("%d messages had found no queue when they were due, and were sent there once more", sent)
     except ChannelClosed as error:
         # Nobody has delayed anything here yet, or this is not ours to do.
         _log.log(logging.DEBUG if error.code == NOT_FOUND else logging.WARNING, "%r is left alone: %s", LOST, error)
     except (BrokerUnavailable, WireError) as error:
         _log.info("%r is left alone for now: %s", LOST, error)
+
+
+async def _sent_home(connection: Connection) -> int:
+    channel = await connection.channel(confirms=True)
+    try:
+        lying = min(await ready_in(LOST, channel), _MOST)
+        return await _Forwarding(channel).of(lying) if lying else 0
+    finally:
+        await channel.close()
 
 
 class _Forwarding:

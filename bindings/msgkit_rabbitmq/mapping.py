@@ -215,11 +215,15 @@ def understood(message: Delivered, queue: str) -> Taken:
         expires_at=_float(table.get(_EXPIRES)),
         priority=properties.priority,
     )
-    return Taken(envelope, properties, _count(table, "x-delivery-count"))
+    # What was never given back may bring the count of another queue with it.
+    returned = _count(table, "x-delivery-count") if message.redelivered else 0
+    return Taken(envelope, properties, returned)
 
 
 def times_back(message: Delivered) -> int:
     """Return how often a message was given back, as far as its queue counts that."""
+    if not message.redelivered:
+        return 0
     try:
         table = decode_properties(message.properties).headers or NO_HEADERS
     except MalformedTable:

@@ -181,7 +181,7 @@ class Outlet:
         self.waiting.extendleft(reversed(fate.again))
         for send in fate.again:
             self._shared.on_waiting(send, self.waiting)
-        if isinstance(error, ChannelClosed):
+        if not isinstance(error, ConnectionLost):
             _log.warning("the channel for exchange %r was closed: %s", self.exchange, error)
             self.go_on()
 

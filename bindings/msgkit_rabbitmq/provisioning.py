@@ -23,8 +23,7 @@ from msgkit_rabbitmq.layout import (
 )
 from msgkit_rabbitmq.management import Management
 from msgkit_rabbitmq.mapping import address
-from msgkit_rabbitmq.reach import OutOfReach
-from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection
+from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection, OutOfReach
 
 __all__ = ["Provisioner", "Restored"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgkit.envelope import Envelope, Kind
 from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, SendRefused, TopologyMismatch
-from msgkit.spi import BindingOptions, Down, Event, Fatal, Gap, Plan, ProvisionMode, Sink, Subscription, Topology, Up
+from msgkit.spi import BindingOptions, Event, Gap, Plan, ProvisionMode, Sink, Subscription, Topology
 from msgkit.spi.pauses import pause
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import version_of
@@ -20,9 +20,10 @@ from msgkit_rabbitmq.home import Guest
 from msgkit_rabbitmq.homeless import send_home
 from msgkit_rabbitmq.link import Link
 from msgkit_rabbitmq.management import NoPage
+from msgkit_rabbitmq.news import News
 from msgkit_rabbitmq.provisioning import Provisioner, Restored
 from msgkit_rabbitmq.publisher import Publisher
-from msgkit_rabbitmq.reach import OutOfReach, reached
+from msgkit_rabbitmq.reach import reached
 from msgkit_rabbitmq.replies import listen_for_replies
 from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import Channel, Connection, ConnectionLost, WireError
@@ -47,8 +48,6 @@ class Session:
         self._members: list[RabbitConsumer] = []
         self._tasks: set[Task[None]] = set()
         self._opening: Task[None] | None = None
-        self._down: set[str] = set()
-        self._is_well = True
         self._closed = False
         self._provisioner: Provisioner | None = None
         self._answering = asyncio.Lock()
@@ -58,6 +57,7 @@ class Session:
         self._desks = Desks()
         self._sent_home_over: Connection | None = None
         self._is_reaching = False
+        self._news = News(self._tell, lambda: self._comeback.is_over)
         self.returns = Returns()
         self.publisher = Publisher(options.name, options.clock, self._bind_due, self._is_heard)
         self._publishing = Link(
@@ -65,16 +65,17 @@ class Session:
             purpose="publishing",
             client=options.client,
             on_up=self._publishing_up,
-            on_down=partial(self._went_down, "publishing"),
+            on_down=self._publishing_down,
             on_blocked=self.publisher.blocked,
         )
         self._consuming = self._new_consuming()
         self._comeback = Comeback(
             up=self._up_for_consuming,
             declare=self._declare_again,
+            spawn=self.spawn,
             is_wanted=lambda consumer: consumer in self._members,
-            on_alarm=self._raise_alarm,
-            on_back=self._tell_if_well,
+            on_alarm=self._news.alarm,
+            on_back=self._news.tell_if_well,
         )
 
     def _new_consuming(self) -> Link:
@@ -83,15 +84,11 @@ class Session:
             purpose="consuming",
             client=self._options.client,
             on_up=self._consuming_up,
-            on_down=partial(self._went_down, "consuming"),
+            on_down=partial(self._news.went_down, "consuming", always=False),
         )
 
     async def _up_for_consuming(self) -> Connection:
         return await self._consuming.up()
-
-    def _raise_alarm(self, reason: str) -> None:
-        self._is_well = False
-        self._tell(Fatal(reason))
 
     async def connect(self) -> None:
         """Reach the broker.
@@ -161,7 +158,7 @@ class Session:
     def _send_home(self, connection: Connection) -> None:
         if connection is not self._sent_home_over:
             self._sent_home_over = connection
-            self.spawn(send_home(connection))
+            self.spawn(send_home(connection, self._options.wait))
 
     async def subscribe(self, subscription: Subscription, sink: Sink) -> RabbitConsumer:
         """Return a consumer that takes part."""
@@ -232,16 +229,14 @@ class Session:
         if self._on_reply is not None:
             # Not waited for: under an alarm the broker lets nothing be sent, and those who consume would wait.
             self.spawn(self._listen_again(connection))
-        self._came_up("publishing")
+        self._news.came_up("publishing")
 
     def _tell_restored(self, restored: Restored, why_gone: str) -> None:
         # What was bound to where delayed messages come due may have been another queue.
         self.publisher.forget_bindings()
         for queue in restored.gone:
             self._tell(Gap(queue, why_gone))
-        if restored.wrong is not None:
-            _log.error("what was declared is not what is there now: %s", restored.wrong)
-            self._tell(Fatal(restored.wrong))
+        self._news.found(restored.wrong)
         if restored.away is not None and not self._is_reaching:
             self._is_reaching = True
             self.spawn(self._reach(restored.away))
@@ -255,6 +250,8 @@ class Session:
             await asyncio.sleep(pause(failures))
         self._is_reaching = False
         _log.info("all that was declared can be reached again")
+        # What came due meanwhile found some of it missing.
+        self.spawn(send_home(await self._publishing.up(), self._options.wait))
 
     async def _listen_again(self, connection: Connection) -> None:
         async with self._answering:
@@ -274,26 +271,12 @@ class Session:
         for member, result in zip(members, results, strict=True):
             if isinstance(result, BaseException):
                 self.bring_back(member, str(result))
-        self._came_up("consuming")
+        self._news.came_up("consuming")
 
-    def _went_down(self, which: str, reason: str) -> None:
-        if which == "publishing":
-            self.publisher.went_down()
+    def _publishing_down(self, reason: str) -> None:
+        self.publisher.went_down()
         # Whoever waits for an answer hears of each loss of the connection that it would come over.
-        is_news = self._is_well or which == "publishing"
-        self._is_well = False
-        self._down.add(which)
-        if is_news:
-            self._tell(Down(reason))
-
-    def _came_up(self, which: str) -> None:
-        self._down.discard(which)
-        self._tell_if_well()
-
-    def _tell_if_well(self) -> None:
-        if not self._is_well and not self._down and self._comeback.is_over:
-            self._is_well = True
-            self._tell(Up())
+        self._news.went_down("publishing", reason, always=True)
 
     def _tell(self, event: Event) -> None:
         self._on_event(event)
@@ -304,8 +287,8 @@ class Session:
     # -- for consumers
 
     def bring_back(self, consumer: Guest, reason: str, /) -> None:
-        self._is_well = False
-        self.spawn(self._comeback.of(consumer, reason))
+        self._news.is_away()
+        self._comeback.of(consumer, reason)
 
     async def _declare_again(self) -> bool:
         """Tell whether all of it could be."""
@@ -343,8 +326,8 @@ class Session:
             try:
                 bound = partial(self.provisioner.bind_due, connection, kind, destination)
                 await reached(bound, self._options.wait)
-            except (OutOfReach, WireError) as error:
-                if isinstance(error, OutOfReach) or connection.is_open:
+            except (BrokerUnavailable, WireError) as error:
+                if isinstance(error, BrokerUnavailable) or connection.is_open:
                     raise SendRefused(f"{kind.value} {destination!r} cannot be sent to later: {error}") from error
             else:
                 return

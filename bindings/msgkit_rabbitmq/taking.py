@@ -4,7 +4,6 @@ from msgkit.envelope import Envelope, Kind, new_id
 from msgkit.errors import DeliveryLost, TopologyMismatch
 from msgkit.spi import RawDelivery
 from msgkit_rabbitmq.mapping import Taken, understood
-from msgkit_rabbitmq.reach import unless_out_of_reach
 from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import (
     NOT_FOUND,
@@ -36,7 +35,6 @@ async def channel_to(queue: str, connection: Connection) -> Channel:
     try:
         await channel.declare_queue(queue, passive=True)
     except ChannelClosed as error:
-        unless_out_of_reach(error)
         if error.code == NOT_FOUND:
             raise TopologyMismatch(f"queue {queue!r} does not exist") from error
         raise
@@ -51,7 +49,7 @@ async def channel_to(queue: str, connection: Connection) -> Channel:
 class Handle:
     """Where a delivery came from, and how it is settled."""
 
-    __slots__ = ("is_worn", "properties", "scope", "size", "tag")
+    __slots__ = ("is_worn", "place", "properties", "scope", "size", "tag")
 
     def __init__(self, scope: object, tag: int, properties: Properties, size: int, *, is_worn: bool) -> None:
         self.scope = scope
@@ -60,20 +58,19 @@ class Handle:
         self.is_worn = is_worn
         self.properties = properties
         self.size = size
+        #: Where it stands among all that its consumer hands out.
+        self.place = 0
 
 
-def taken(message: Delivered, queue: str, scope: object, returns: Returns, *, ordered: bool) -> RawDelivery:
+def taken(
+    message: Delivered, queue: str, scope: object, returns: Returns, *, ordered: bool
+) -> tuple[RawDelivery, Handle]:
     """Return a message as the core is handed it."""
     envelope, properties, returned = opened(message, queue)
     crashes = max(0, returned - returns.count(queue, envelope.message_id)) if returned else 0
-    return RawDelivery(
-        envelope,
-        envelope.attempt,
-        crashes // _HANDOVERS if ordered else crashes,
-        envelope.key,
-        scope,
-        Handle(scope, message.tag, properties, len(message.body), is_worn=returned >= _WORN),
-    )
+    crashes = crashes // _HANDOVERS if ordered else crashes
+    handle = Handle(scope, message.tag, properties, len(message.body), is_worn=returned >= _WORN)
+    return RawDelivery(envelope, envelope.attempt, crashes, envelope.key, scope, handle), handle
 
 
 def opened(message: Delivered, queue: str) -> Taken:

@@ -18,14 +18,19 @@ class Unsettled:
         self._open: dict[int, RawDelivery | None] = {}
         self._accepted: set[int] = set()
 
-    def __contains__(self, tag: int) -> bool:
-        return tag in self._open and tag not in self._accepted
+    def is_in_hand(self, tag: int, raw: RawDelivery) -> bool:
+        """Is it this delivery, of all by which the core had the message, that is to be settled?"""
+        return self._open.get(tag) is raw and tag not in self._accepted
 
     def came(self, tag: int) -> None:
         self._open[tag] = None
 
     def handed(self, tag: int, raw: RawDelivery) -> None:
         self._open[tag] = raw
+
+    def took_back(self, tag: int) -> None:
+        """Have it be as one that was not handed over yet."""
+        self._open[tag] = None
 
     def went_back(self, tag: int) -> None:
         del self._open[tag]

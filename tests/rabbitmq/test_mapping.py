@@ -1,5 +1,6 @@
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -61,6 +62,10 @@ def headers(envelope: Envelope, origin: Properties | None = None) -> Mapping[str
 def foreign(key: str = "k", exchange: str = "shop", body: bytes = b"", **properties: Any) -> Delivered:
     encoded = encode_properties(Properties(message_id="theirs")._replace(**properties))
     return Delivered(1, False, exchange, key, encoded, body)  # noqa: FBT003 -- never given back
+
+
+def given_back(**properties: Any) -> Delivered:
+    return replace(foreign(**properties), redelivered=True)
 
 
 # -- there and back
@@ -313,7 +318,7 @@ def test_an_encoding_that_has_to_be_undone_is_a_header() -> None:
     ],
 )
 def test_what_others_write_under_our_names_is_no_reason_to_fail(theirs: Mapping[str, object]) -> None:
-    taken = understood(foreign("jobs", "", headers=theirs), "jobs")
+    taken = understood(replace(foreign("jobs", "", headers=theirs), redelivered=True), "jobs")
     assert taken.envelope == Envelope(b"", "jobs", Kind.QUEUE, "theirs")
     assert taken.returned == 0
 
@@ -334,9 +339,11 @@ def test_bytes_that_the_broker_gives_back_as_text_are_bytes(text: str) -> None:
 
 
 def test_how_often_a_message_was_given_back_is_told_beside_the_envelope() -> None:
-    taken = understood(foreign(headers={"x-delivery-count": 3, "x-acquired-count": 4}), "jobs")
+    counted = {"x-delivery-count": 3, "x-acquired-count": 4}
+    taken = understood(given_back(headers=counted), "jobs")
     assert taken.returned == 3
     assert taken.envelope.headers == {}
+    assert understood(foreign(headers=counted), "jobs").returned == 0
 
 
 def test_headers_that_cannot_be_read_are_said_to_be_so() -> None:
@@ -450,8 +457,12 @@ def test_a_delayed_retry_says_where_it_was_sent_and_not_where_it_waited() -> Non
     ],
 )
 def test_how_often_a_message_went_back_is_what_its_queue_counted(headers: dict[str, object] | None, times: int) -> None:
-    assert times_back(foreign(headers=headers)) == times
+    assert times_back(given_back(headers=headers)) == times
+
+
+def test_what_was_never_given_back_counts_nothing_that_another_queue_has_written() -> None:
+    assert times_back(foreign(headers={"x-delivery-count": 3, "x-acquired-count": 4})) == 0
 
 
 def test_what_cannot_be_read_counts_as_never_given_back() -> None:
-    assert times_back(Delivered(1, False, "", "", b"")) == 0  # noqa: FBT003 -- never given back
+    assert times_back(replace(given_back(), properties=b"")) == 0

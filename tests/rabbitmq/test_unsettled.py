@@ -53,6 +53,7 @@ class Talk:
         self.broker = Broker()
         self.channel = Channel(self.broker, 1, _nobody_hears)
         self.unsettled = Unsettled()
+        self.deliveries: dict[int, RawDelivery] = {}
 
     def came(self, *tags: int) -> None:
         for tag in tags:
@@ -61,7 +62,11 @@ class Talk:
 
     def handed(self, *tags: int) -> None:
         for tag in tags:
-            self.unsettled.handed(tag, delivery(tag))
+            self.deliveries[tag] = delivery(tag)
+            self.unsettled.handed(tag, self.deliveries[tag])
+
+    def is_in_hand(self, tag: int) -> bool:
+        return tag in self.deliveries and self.unsettled.is_in_hand(tag, self.deliveries[tag])
 
     def went_back(self, tag: int) -> None:
         self.unsettled.went_back(tag)
@@ -144,11 +149,24 @@ async def test_what_was_not_handed_over_yet_is_not_acknowledged_with_what_follow
 async def test_what_was_accepted_is_open_no_more_even_before_the_broker_knows(talk: Talk) -> None:
     talk.came(6)
     talk.unsettled.accept(2)
-    assert [tag in talk.unsettled for tag in (1, 2, 6, 7)] == [True, False, True, False]
     assert talk.in_hand() == [1, 3, 4, 5]
+    assert [talk.is_in_hand(tag) for tag in range(1, 8)] == [True, False, True, True, True, False, False]
     talk.told()
-    assert 2 not in talk.unsettled
+    assert not talk.is_in_hand(2)
     assert talk.in_hand() == [1, 3, 4, 5]
+
+
+async def test_a_message_that_was_taken_back_is_in_hand_again_by_its_new_delivery_only(talk: Talk) -> None:
+    before = talk.deliveries[2]
+    talk.unsettled.took_back(2)
+    assert not talk.is_in_hand(2)
+    assert talk.in_hand() == [1, 3, 4, 5]
+    # It still stands where it came.
+    assert talk.told(1, 3) == [(1, False), (3, False)]
+    talk.handed(2)
+    assert talk.is_in_hand(2)
+    assert not talk.unsettled.is_in_hand(2, before)
+    assert talk.told(2, 4) == [(4, True)]
 
 
 async def test_nothing_is_open_after_the_channel_was_let_go(talk: Talk) -> None:
@@ -156,7 +174,7 @@ async def test_nothing_is_open_after_the_channel_was_let_go(talk: Talk) -> None:
     talk.unsettled.clear()
     assert talk.told() == []
     assert talk.in_hand() == []
-    assert 2 not in talk.unsettled
+    assert not talk.is_in_hand(2)
     # The tags of the next one begin again, and nothing is known of these.
     again = Talk()
     again.unsettled = talk.unsettled

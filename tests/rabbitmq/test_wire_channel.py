@@ -128,7 +128,7 @@ async def test_a_call_that_cannot_be_written_disturbs_nothing(name: str, argumen
         assert state.name == "b"
 
 
-@pytest.mark.parametrize(("code", "text"), [(404, "NOT_FOUND"), (406, "PRECONDITION_FAILED")])
+@pytest.mark.parametrize(("code", "text"), [(404, "NOT_FOUND - no queue"), (406, "PRECONDITION_FAILED")])
 async def test_an_error_of_a_channel_fails_its_calls_and_no_other_channel(code: int, text: str) -> None:
     async with talking() as talk:
         lost: list[WireError] = []
@@ -154,7 +154,7 @@ async def test_an_error_of_a_channel_fails_its_calls_and_no_other_channel(code: 
 async def test_nothing_is_written_on_a_channel_that_is_closed() -> None:
     async with talking() as talk:
         closed, left = await talk.channel(), await talk.channel(number=2)
-        talk.line.says(Ch.Close(404, "gone", 0, 0), channel=1)
+        talk.line.says(Ch.Close(404, "no queue", 0, 0), channel=1)
         await talk.line.hears(Ch.CloseOk, channel=1)
         leaving = asyncio.create_task(left.close())
         await talk.line.hears(Ch.Close, channel=2)

@@ -250,7 +250,7 @@ def recorded() -> bytes:
                 *content(Basic.Return(312, "NO_ROUTE", "e", "k"), b"back"), Basic.Ack(5, multiple=True), channel=1
             ),
             marshalled(Basic.Ack(1), channel=9),
-            marshalled(commands.Channel.Close(404, "gone", 0, 0), channel=2),
+            marshalled(commands.Channel.Close(404, "no queue", 0, 0), channel=2),
             marshalled(commands.Connection.Unblocked()),
             marshalled(*content(Basic.Deliver("t", 9, routing_key="z"), b"z" * 5000), channel=1),
         ]
@@ -295,7 +295,7 @@ def in_pieces(size: int) -> Callable[[Connection, bytes], None]:
 async def test_frames_mean_the_same_however_they_are_cut() -> None:
     whole = await heard(lambda connection, data: connection.data_received(data))
     assert [each if isinstance(each, str | None) else each[-1] for each in whole] == [
-        *(b"0123456789", b"", b"back", True, "404 gone", b"z" * 5000, "low on memory", None)
+        *(b"0123456789", b"", b"back", True, "404 no queue", b"z" * 5000, "low on memory", None)
     ]
     for size in (1, 2, 3, 7, 8, 9, 64, 1000):
         assert await heard(in_pieces(size)) == whole

@@ -83,9 +83,9 @@ class Line:
     async def greeted(self) -> None:
         assert await soon(self.reader.readexactly(8)) == _GREETING
 
-    async def lets_in(self, tune: commands.Connection.Tune = TUNE) -> None:
+    async def lets_in(self, tune: commands.Connection.Tune = TUNE, start: commands.Connection.Start = START) -> None:
         await self.greeted()
-        self.says(START)
+        self.says(start)
         await self.hears(commands.Connection.StartOk)
         self.says(tune)
         await self.hears(commands.Connection.TuneOk)

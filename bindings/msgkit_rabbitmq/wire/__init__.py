@@ -8,6 +8,7 @@ from msgkit_rabbitmq.wire.errors import (
     ChannelClosed,
     ConnectionLost,
     LoginRefused,
+    OutOfReach,
     WireError,
 )
 from msgkit_rabbitmq.wire.incoming import Delivered, Returned
@@ -28,6 +29,7 @@ __all__ = [
     "Login",
     "LoginRefused",
     "MalformedTable",
+    "OutOfReach",
     "Properties",
     "QueueState",
     "Returned",

@@ -9,7 +9,7 @@ from struct import Struct, error
 from typing import Protocol
 
 from msgkit_rabbitmq.wire import methods
-from msgkit_rabbitmq.wire.errors import ChannelClosed, Garbled, WireError
+from msgkit_rabbitmq.wire.errors import ChannelClosed, Garbled, WireError, closed
 from msgkit_rabbitmq.wire.frames import (
     BODY,
     END,
@@ -317,7 +317,7 @@ class Channel:
         elif number == methods.CHANNEL_CLOSE.number:
             code, text, *_ = methods.CHANNEL_CLOSE.decode(payload)
             self._write(methods.CHANNEL_CLOSE_OK.encode())
-            self.end(ChannelClosed(integer(code), str(text)))
+            self.end(closed(integer(code), str(text)))
         elif number == methods.BASIC_RETURN.number:
             code, text, exchange, key = methods.BASIC_RETURN.decode(payload)
             returned = Returned(integer(code), str(text), str(exchange), str(key))

@@ -1,10 +1,28 @@
 """What can go wrong on the wire. None of these leaves the binding."""
 
-__all__ = ["ACCESS_REFUSED", "NOT_FOUND", "ChannelClosed", "ConnectionLost", "Garbled", "LoginRefused", "WireError"]
+import re
 
-#: Codes of answers: that is not permitted, and that is not there.
-ACCESS_REFUSED, NOT_FOUND = 403, 404
+__all__ = [
+    "ACCESS_REFUSED",
+    "NOT_FOUND",
+    "ChannelClosed",
+    "ConnectionLost",
+    "Garbled",
+    "LoginRefused",
+    "OutOfReach",
+    "WireError",
+    "closed",
+]
+
+#: Codes of answers: that is not permitted, that is not there, and that cannot be as things are.
+ACCESS_REFUSED, NOT_FOUND, _PRECONDITION_FAILED = 403, 404, 406
 _FORCED = 320
+#: Names may say anything.
+_NAME = re.compile(r"'.*?'")
+#: What is really not there. All else that is "not found" is there, and not served.
+_ABSENT = re.compile(r"\bno (queue|exchange|binding)\b|not found|not exist")
+#: A stream is read where there is a copy of it.
+_ELSEWHERE = "replica on the local node"
 
 
 class WireError(Exception):
@@ -28,29 +46,34 @@ class Garbled(WireError):
     """What came is not what AMQP has come there. It ends the connection, and is told as its loss."""
 
 
-class LoginRefused(WireError):
+class _Refused(WireError):
+    """The broker says why, by a code and in words."""
+
+    def __init__(self, code: int, text: str) -> None:
+        # What we found out ourselves has no code.
+        super().__init__(f"{code} {text}" if code else text)
+        self.code = code
+        self.text = text
+
+
+class LoginRefused(_Refused):
     """The broker is there and does not want us: connecting again would not help."""
 
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(_said(code, text))
-        self.code = code
-        self.text = text
 
-
-class ChannelClosed(WireError):
+class ChannelClosed(_Refused):
     """The broker closed one channel, and says why; the connection lives on."""
 
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(_said(code, text))
-        self.code = code
-        self.text = text
 
-    @property
-    def is_out_of_reach(self) -> bool:
-        """Is what was asked for there, at a node that is down, or that is still starting?"""
-        return self.code == NOT_FOUND and "inaccessible" in self.text
+class OutOfReach(_Refused):
+    """The broker closed one channel for what a node has that is down, or that is still starting.
+
+    Nothing is wrong with what was asked: it is to be asked again.
+    """
 
 
-def _said(code: int, text: str) -> str:
-    # What we found out ourselves has no code.
-    return f"{code} {text}" if code else text
+def closed(code: int, text: str) -> ChannelClosed | OutOfReach:
+    """Return what it means that the broker closed a channel, and says so."""
+    said = _NAME.sub("", text)
+    if (code == NOT_FOUND and not _ABSENT.search(said)) or (code == _PRECONDITION_FAILED and _ELSEWHERE in said):
+        return OutOfReach(code, text)
+    return ChannelClosed(code, text)

@@ -1,0 +1,148 @@
+"""A broker that is a script: it lets in whoever comes, says yes to all, and no where it was told to."""
+
+import asyncio
+from asyncio import IncompleteReadError, Task
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from pamqp import commands
+from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue
+from pamqp.frame import FrameTypes
+from pamqp.header import ContentHeader
+from pamqp.heartbeat import Heartbeat
+
+from tests.rabbitmq.wire_peer import Line, Peer, content, listening
+from tests.waiting import until
+
+__all__ = ["Broker", "at", "serving"]
+
+_START = commands.Connection.Start(0, 9, {"product": "RabbitMQ", "version": "4.0.5"}, "PLAIN", "en_US")
+_YES: dict[type[FrameTypes], FrameTypes] = {
+    Heartbeat: Heartbeat(),
+    commands.Connection.Close: commands.Connection.CloseOk(),
+    Channel.Open: Channel.OpenOk(),
+    Channel.Close: Channel.CloseOk(),
+    Confirm.Select: Confirm.SelectOk(),
+    Exchange.Declare: Exchange.DeclareOk(),
+    Exchange.Bind: Exchange.BindOk(),
+    Queue.Bind: Queue.BindOk(),
+    Queue.Delete: Queue.DeleteOk(0),
+    Basic.Qos: Basic.QosOk(),
+}
+
+#: How, which, and whether all before it are meant, too.
+Settled = tuple[type[Basic.Ack | Basic.Nack], int, bool]
+Refusal = tuple[int, str]
+
+
+@dataclass(eq=False)
+class Broker:
+    """What it has, what it refuses, and what it heard."""
+
+    peer: Peer
+    #: Bodies that lie in queues until somebody consumes these.
+    lying: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
+    #: What it says when a queue is looked for or declared, as often as it stands there: a code and a text.
+    refusals: dict[str, list[Refusal]] = field(default_factory=dict[str, list[Refusal]])
+    #: The same, when a queue is consumed.
+    refused_consumers: dict[str, list[Refusal]] = field(default_factory=dict[str, list[Refusal]])
+    #: What it says whenever a queue is declared that is there otherwise.
+    otherwise: dict[str, Refusal] = field(default_factory=dict[str, Refusal])
+    #: How often it was asked of a queue.
+    asked: Counter[str] = field(default_factory=Counter[str])
+    consumed: list[str] = field(default_factory=list[str])
+    #: Where messages were sent.
+    published: list[str] = field(default_factory=list[str])
+    settled: asyncio.Queue[Settled] = field(default_factory=asyncio.Queue[Settled])
+    lines: list[Line] = field(default_factory=list[Line])
+
+    async def serve(self) -> None:
+        async with asyncio.TaskGroup() as serving:
+            while True:
+                line = await self.peer.lines.get()
+                self.lines.append(line)
+                serving.create_task(self._talk(line))
+
+    async def _talk(self, line: Line) -> None:
+        sent = Counter[int]()
+        try:
+            await line.lets_in(start=_START)
+            while True:
+                channel, heard = await line.next()
+                self._answer(line, channel, heard, sent)
+        except (IncompleteReadError, ConnectionError, TimeoutError):
+            line.hangs_up()
+
+    def _answer(self, line: Line, channel: int, heard: FrameTypes, sent: Counter[int]) -> None:
+        if isinstance(heard, Queue.Declare):
+            self.asked[heard.queue] += 1
+        if (refusal := self._refusal(heard)) is not None:
+            line.says(Channel.Close(*refusal, 0, 0), channel=channel)
+            return
+        match heard:
+            case Queue.Declare():
+                number = len(self.lying.get(heard.queue, ()))
+                line.says(Queue.DeclareOk(heard.queue, number, 1), channel=channel)
+            case Basic.Consume():
+                line.says(Basic.ConsumeOk(heard.consumer_tag), channel=channel)
+                self.consumed.append(heard.queue)
+                for tag, body in enumerate(self.lying.pop(heard.queue, ()), 1):
+                    given = Basic.Deliver(heard.consumer_tag, tag, exchange="", routing_key=heard.queue)
+                    line.says(*content(given, body), channel=channel)
+            case Basic.Publish():
+                self.published.append(heard.exchange)
+            case ContentHeader():
+                sent[channel] += 1
+                line.says(Basic.Ack(sent[channel]), channel=channel)
+            case Basic.Ack() | Basic.Nack():
+                self.settled.put_nowait((type(heard), heard.delivery_tag, heard.multiple))
+            case _:
+                if (yes := _YES.get(type(heard))) is not None:
+                    line.says(yes, channel=channel)
+
+    def _refusal(self, heard: FrameTypes) -> Refusal | None:
+        match heard:
+            case Queue.Declare() if self.refusals.get(heard.queue):
+                return self.refusals[heard.queue].pop(0)
+            case Queue.Declare() if not heard.passive:
+                return self.otherwise.get(heard.queue)
+            case Basic.Consume() if self.refused_consumers.get(heard.queue):
+                return self.refused_consumers[heard.queue].pop(0)
+            case _:
+                return None
+
+    def hangs_up(self) -> None:
+        """Lose all connections, as a broker does that is restarted."""
+        lines, self.lines = self.lines, []
+        for line in lines:
+            line.hangs_up()
+
+    async def until_asked(self, queue: str, times: int) -> None:
+        async def is_asked() -> bool:
+            return self.asked[queue] >= times
+
+        await until(is_asked)
+
+    async def until_consumed(self, queue: str) -> None:
+        async def is_consumed() -> bool:
+            return queue in self.consumed
+
+        await until(is_consumed)
+
+
+@asynccontextmanager
+async def serving() -> AsyncGenerator[Broker]:
+    async with listening() as peer:
+        broker = Broker(peer)
+        task: Task[None] = asyncio.create_task(broker.serve())
+        try:
+            yield broker
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def at(broker: Broker) -> str:
+    return f"amqp://app:pw@127.0.0.1:{broker.peer.port}/"
