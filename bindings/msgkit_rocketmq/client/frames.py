@@ -1,15 +1,16 @@
 """A frame: what is asked or answered, with a header of named texts and a body of bytes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from struct import Struct
 from struct import error as StructError  # noqa: N812 -- it is a class
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
-from msgkit_rocketmq.client.errors import Unreadable
+from msgkit_rocketmq.client.codes import Response
+from msgkit_rocketmq.client.errors import Refused, Unreadable
 
-__all__ = ["SIZE", "Frame", "Value", "decode", "encode", "written"]
+__all__ = ["SIZE", "Frame", "Value", "checked", "decode", "encode", "written"]
 
 #: In what is asked; the header itself holds nothing but text.
 Value = str | int | bool
@@ -96,6 +97,17 @@ def decode(data: bytes) -> Frame:
     if serializer == _BINARY:
         return _from_binary(header, body)
     raise Unreadable(f"a header is written in a way that nobody knows: {serializer}")
+
+
+def checked(answer: Frame, accepts: Container[int] = ()) -> Frame:
+    """Return an answer that is none of a failure.
+
+    :param accepts: those that are none, beside `SUCCESS`
+    :raises Refused: when it is one
+    """
+    if answer.code != Response.SUCCESS and answer.code not in accepts:
+        raise Refused(Response(answer.code), answer.remark)
+    return answer
 
 
 def _from_json(header: bytes, body: bytes) -> Frame:
