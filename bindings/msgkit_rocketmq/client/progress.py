@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.codes import Request
-from msgkit_rocketmq.client.documents import number, pairs
+from msgkit_rocketmq.client.documents import number, pairs, read
 from msgkit_rocketmq.client.frames import Value
 from msgkit_rocketmq.client.places import Broker, Place
 
@@ -41,7 +41,7 @@ async def progress(
             lent=number(told, "pullOffset"),
             last=number(told, "lastTimestamp"),
         )
-        for queue, told in pairs(answer.body, "offsetTable")
+        for queue, told in pairs(read(answer.body), "offsetTable")
     ]
 
 
