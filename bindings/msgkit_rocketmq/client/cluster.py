@@ -25,6 +25,7 @@ _NOTHING: Mapping[str, Value] = MappingProxyType({})
 _WITHIN = 5.0
 #: What RocketMQ 5.0.0 calls its version.
 _OLDEST = 413
+_ADVERTISED = "; brokers are where they say that they are, by brokerIP1 in their settings"
 #: Answers of a broker that is not, or not any more, who it was taken for.
 _ELSEWHERE = frozenset(
     {
@@ -61,7 +62,9 @@ class Cluster:
         self._names = Names(door, names)
         self._routing = Routing(self._names)
         self._incoming = Incoming()
-        self._brokers = Connections(door, self._greet, on_request=self._incoming.take, on_lost=self._lost)
+        self._brokers = Connections(
+            door, self._greet, on_request=self._incoming.take, on_lost=self._lost, hint=_ADVERTISED
+        )
         self.presence = Presence(
             client or f"{os.getpid()}@{token_hex(8)}", self._ask_known, self.masters, every=door.timeout / 2
         )
@@ -170,6 +173,11 @@ class Cluster:
     async def _greet(self, connection: Connection, deadline: float) -> None:
         self.presence.begin()
         answer = await connection.ask(Request.HEART_BEAT, _NOTHING, self.presence.said, deadline)
+        if answer.code == Response.NO_PERMISSION:
+            # It may be one of the groups that is not allowed; and that is for those to hear who want to belong to it.
+            answer = await connection.ask(Request.HEART_BEAT, _NOTHING, self.presence.nobody, deadline)
+        if answer.code == Response.NO_PERMISSION:
+            raise Unfit(f"the broker at {connection.address} does not let us in: {answer.remark}")
         if answer.code == Response.REQUEST_CODE_NOT_SUPPORTED:
             raise Unfit(f"what answers at {connection.address} is no broker")
         if answer.version < _OLDEST:

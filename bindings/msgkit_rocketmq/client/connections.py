@@ -23,8 +23,14 @@ class Connections:
         *,
         on_request: Callable[[Connection, Frame], None],
         on_lost: Callable[[Connection], None],
+        hint: str = "",
     ) -> None:
+        """Connect nobody yet.
+
+        :param hint: what is said of who cannot be reached
+        """
         self._door = door
+        self._hint = hint
         self._greet = greet
         self._on_request = on_request
         self._on_lost = on_lost
@@ -72,9 +78,14 @@ class Connections:
         failures, why = self._failures.get(address, (0, None))
         if why is not None:
             await asyncio.sleep(pause(failures - 1, is_final=isinstance(why, Unfit)))
-        connection = await Connection.open(
-            address, self._door, self._greet, on_request=self._on_request, on_lost=self._lost
-        )
+        try:
+            connection = await Connection.open(
+                address, self._door, self._greet, on_request=self._on_request, on_lost=self._lost
+            )
+        except Unfit:
+            raise
+        except NotWritten as error:
+            raise NotWritten(f"{error}{self._hint}") from error
         if not connection.is_open:
             raise NotWritten(f"{address}: {connection.why}")
         self._open[address] = connection

@@ -58,10 +58,18 @@ class Presence:
     @property
     def said(self) -> bytes:
         """What brokers are told."""
+        return self._heartbeat(sorted(self._producers), self._consumers)
+
+    @property
+    def nobody(self) -> bytes:
+        """What brokers are told by who belongs to no group."""
+        return self._heartbeat([], {})
+
+    def _heartbeat(self, producers: Sequence[str], consumers: Mapping[str, Sequence[Interest]]) -> bytes:
         said = {
             "clientID": self.client,
-            "producerDataSet": [{"groupName": each} for each in sorted(self._producers)],
-            "consumerDataSet": [_consumers(group, interests) for group, interests in self._consumers.items()],
+            "producerDataSet": [{"groupName": each} for each in producers],
+            "consumerDataSet": [_consumers(*each) for each in consumers.items()],
         }
         return json.dumps(said, separators=(",", ":")).encode()
 
