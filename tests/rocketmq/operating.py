@@ -9,9 +9,10 @@ from msgkit_rocketmq.client.handles import retry_topic
 from msgkit_rocketmq.client.places import Place
 from msgkit_rocketmq.client.popping import MOST, Popping, Source, wait
 from msgkit_rocketmq.client.sending import Outgoing, Sent, send
+from msgkit_rocketmq.client.settling import Share
 from msgkit_rocketmq.client.taking import Taken
 
-__all__ = ["bodies", "made", "new_place", "sent", "taken"]
+__all__ = ["PATIENCE", "bodies", "made", "new_place", "sent", "share", "taken"]
 
 #: Seconds after which what should come will not.
 PATIENCE = 30.0
@@ -29,6 +30,10 @@ async def made(cluster: Cluster, place: Place, group: str, *, in_order: bool = F
     await groups.create(cluster, group, in_order=in_order)
     await topics.create(cluster, retry_topic(place.topic, group), queues=1)
     return Source(place.broker, place.topic, group, in_order=in_order)
+
+
+def share(source: Source) -> Share:
+    return Share(source.broker, source.topic, source.group)
 
 
 async def sent(cluster: Cluster, place: Place, *bodies: bytes) -> Sequence[Sent]:

@@ -29,7 +29,7 @@ def pairs(told: Document, name: str) -> Iterator[tuple[Document, Document]]:
 
 def rows(told: Document, name: str) -> Sequence[Document]:
     """Return objects in their order; none where nothing is told of them."""
-    found = told.get(name) or []
+    found: object = told.get(name) or []
     if not isinstance(found, list):
         raise Unreadable(f"there is no array in JSON, but {type(found).__name__}")
     return [lenient.table(each) for each in cast("list[object]", found)]
