@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
-from msgkit_kafka.filtering import Filter
+from msgkit.spi.filtering import Filter
 from msgkit_kafka.wire.errors import WireError
 from msgkit_kafka.wire.subscriptions import NEVER, Subscription
 

@@ -9,10 +9,10 @@ from typing import Literal
 from msgkit.envelope import Envelope
 from msgkit.errors import BrokerUnavailable, TopologyMismatch
 from msgkit.spi import Depth, QueueSpec
+from msgkit.spi.filtering import fingerprint_of
 from msgkit.values import epoch
 from msgkit_kafka.browsing import Stretch, browse
 from msgkit_kafka.fetching import Fetcher
-from msgkit_kafka.filtering import fingerprint_of
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, topics_of
 from msgkit_kafka.membership import Membership

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from heapq import heappop, heappush
 
 from msgkit.envelope import Envelope
+from msgkit.spi.filtering import Filter
 from msgkit_kafka.fetching import Fetcher, Wish
-from msgkit_kafka.filtering import Filter
 from msgkit_kafka.mapping import Source, understood
 from msgkit_kafka.progress import Progress
 from msgkit_kafka.wire.errors import WireError

@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager
 
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription, failed
+from msgkit.spi.filtering import Filter
 from msgkit_kafka.byhand import ByHand, NoCommits
 from msgkit_kafka.committing import Commits
 from msgkit_kafka.copies import Copies, taken_back
 from msgkit_kafka.entering import Profile
 from msgkit_kafka.feeding import Feed
-from msgkit_kafka.filtering import Filter
 from msgkit_kafka.home import Home
 from msgkit_kafka.layout import own_topic
 from msgkit_kafka.mapping import ORIGIN, Source, address, understood

@@ -5,8 +5,8 @@ from itertools import count
 from types import MappingProxyType
 from typing import NamedTuple
 
+from msgkit.spi.filtering import Filter
 from msgkit_kafka.agreeing import Disagrees, disputed
-from msgkit_kafka.filtering import Filter
 from msgkit_kafka.groups import state_of
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import Code, Garbled, checked

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind
 from msgkit.errors import InvalidMessage
+from msgkit.spi.kinds import grouped, kinds_in, read, written
 from msgkit.values import Headers, HeaderValue
 from msgkit_kafka.asking import asked
-from msgkit_kafka.kinds import grouped, kinds_in, read, written
 from msgkit_kafka.wire.records import HEAD, NewRecord, Record, size_of
 from msgkit_kafka.wire.records import Headers as Pairs
 

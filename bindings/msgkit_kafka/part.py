@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Self
 
+from msgkit.spi.filtering import Filter
 from msgkit_kafka.fetching import Wish
-from msgkit_kafka.filtering import Filter
 from msgkit_kafka.mapping import Source
 from msgkit_kafka.offsets import Point, Standing
 from msgkit_kafka.progress import Progress

@@ -9,9 +9,9 @@ from asyncio import Future, Task
 from collections import deque
 from collections.abc import Sequence
 
+from msgkit.spi.partitioning import partition_of
 from msgkit.spi.pauses import pause
 from msgkit_kafka.lines import Batch, Identity, InDoubt, Line, NoSuchTopic, Stored, Write, fail, give_up, texts
-from msgkit_kafka.partitioning import partition_of
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Connection
 from msgkit_kafka.wire.errors import BrokerError, Code, NotWritten, WireError, checked

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from msgkit.errors import BrokerUnavailable, TopologyMismatch
 from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, QueueSpec, Topology
+from msgkit.spi.filtering import fingerprint_of
 from msgkit.spi.pauses import pause
 from msgkit.topology import Start
 from msgkit.values import Option
 from msgkit_kafka.delays import level_forms
-from msgkit_kafka.filtering import fingerprint_of
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import TopicForm, foreign, group_of, topic_forms, topics_of
 from msgkit_kafka.offsets import Point

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgkit.envelope import Kind
 from msgkit.spi import QueueSpec
-from msgkit_kafka.filtering import Filter, filters_of
+from msgkit.spi.filtering import Filter, filters_of
 from msgkit_kafka.layout import own_topic
 from msgkit_kafka.mapping import Source
 

@@ -8,11 +8,11 @@ from itertools import count
 from typing import Protocol, TypeVar
 
 from msgkit.errors import MessagingError, SendRefused, SendUnknown
+from msgkit.spi.partitioning import partition_of
 from msgkit_kafka.enduring import to_the_end
 from msgkit_kafka.lines import Identity
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import Point
-from msgkit_kafka.partitioning import partition_of
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.errors import BrokerError, Code, ConnectionLost, NotWritten, TopicError, WireError, checked

@@ -3,8 +3,8 @@
 import pytest
 
 from msgkit.spi import RouteSpec
+from msgkit.spi.filtering import Filter
 from msgkit_kafka.agreeing import disputed, encode
-from msgkit_kafka.filtering import Filter
 from msgkit_kafka.wire.subscriptions import NEVER, Subscription, decode_subscription, encode_subscription
 
 EU, US = (Filter([RouteSpec(exchange="orders", subject=f"placed.{region}")]) for region in ("eu", "us"))

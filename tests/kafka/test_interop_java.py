@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from msgkit import Application, Backoff, Exchange, Queue, Settings, listener
+from msgkit.spi.partitioning import partition_of
 from msgkit_kafka import KafkaQueue, KafkaTopic
-from msgkit_kafka.partitioning import partition_of
 from tests.interop.inbox import Inbox
 from tests.kafka.plain import Plain
 from tests.kafka.spring import JavaRecord, Spring

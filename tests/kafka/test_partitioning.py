@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from msgkit_kafka.partitioning import murmur2, partition_of
+from msgkit.spi.partitioning import murmur2, partition_of
 
 THEIRS: Any = import_module("aiokafka.partitioner")
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from struct import pack, unpack
 
@@ -14,8 +12,8 @@ from msgkit_kafka.wire.errors import ConnectionLost, LoginRefused, NotWritten
 from msgkit_kafka.wire.groups import HEARTBEAT, Beat
 from msgkit_kafka.wire.versions import NEEDED
 from tests.certificates import made
+from tests.serving import served
 
-Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 DOOR = Door(client="test", timeout=5.0)
 BEAT = Beat("group", 1, "member", None)
 
@@ -39,29 +37,6 @@ def knowing(without: str = "") -> bytes:
 async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     _, number = await question(reader)
     writer.write(answer(number, knowing()))
-
-
-@asynccontextmanager
-async def served(serve: Peer, tls: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
-    tasks: set[asyncio.Task[None]] = set()
-
-    def come(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async def work() -> None:
-            try:
-                await serve(reader, writer)
-            finally:
-                writer.close()
-
-        tasks.add(asyncio.ensure_future(work()))
-
-    server = await asyncio.start_server(come, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def connected(port: int, lost: asyncio.Event | None = None, door: Door = DOOR) -> Connection:

@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: the one that Kafka's own clients choose."""
+"""Which partition a key belongs to: the one that Kafka's own clients choose, on every broker that has parts."""
 
 from functools import lru_cache
 from struct import unpack_from

@@ -1,4 +1,4 @@
-"""Which messages of a topic are for a queue: filters run here, since Kafka has none."""
+"""Which messages of an exchange are for a queue, where its broker has no filter that says it all."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -43,7 +43,7 @@ class Filter:
 
 
 def filters_of(queue: QueueSpec) -> Mapping[str, Filter]:
-    """Return the topics that a queue reads for its routes, and what it takes of each."""
+    """Return the exchanges that a queue takes from, and what it takes of each."""
     routes: dict[str, list[RouteSpec]] = {}
     for route in queue.routes:
         routes.setdefault(route.exchange, []).append(route)

@@ -4,7 +4,7 @@ import pytest
 
 from msgkit.envelope import Envelope, Kind
 from msgkit.spi import QueueSpec, RouteSpec
-from msgkit_kafka.filtering import Filter, filters_of, fingerprint_of
+from msgkit.spi.filtering import Filter, filters_of, fingerprint_of
 
 
 def sent(subject: str | None = None, **headers: str | int) -> Envelope:

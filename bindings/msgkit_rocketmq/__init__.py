@@ -1,0 +1,3 @@
+"""RocketMQ for msgkit."""
+
+__all__: list[str] = []

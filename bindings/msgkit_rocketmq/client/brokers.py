@@ -1,0 +1,107 @@
+"""The brokers themselves: which there are, how they are set, and what they are busy with."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msgkit_rocketmq.client.cluster import Cluster
+from msgkit_rocketmq.client.codes import Request
+from msgkit_rocketmq.client.documents import read, texts
+from msgkit_rocketmq.client.errors import Unanswered, Unreadable
+from msgkit_rocketmq.client.places import Broker
+
+__all__ = ["Settings", "caught_up", "masters", "runtime", "settings"]
+
+_WITHIN = 5.0
+#: Seconds until a broker is asked again how far it is.
+_PAUSE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a broker is set to, as far as anything here depends on it. What it does not tell is as RocketMQ has it."""
+
+    cluster: str
+    #: Bytes, of a body and its properties.
+    largest_message: int
+    #: Seconds.
+    longest_delay: int
+    #: Does it keep what was lent where it finds it at once? Then what was given back comes sooner.
+    keeps_leases: bool
+    #: Does it filter what is pulled by SQL92?
+    filters_pulled: bool
+    #: Does it lend at all?
+    lends: bool
+    #: Does it make topics, and groups, that nobody has declared?
+    makes_topics: bool
+    makes_groups: bool
+    #: Has what came back newer names?
+    newer_retry_topics: bool
+    #: Does it move groups that are taking messages?
+    moves_groups: bool
+    #: Seconds after which it asks about a half message, at the next of its rounds, and between those.
+    asks_after: float
+    asks_every: float
+
+
+async def masters(cluster: Cluster) -> list[Broker]:
+    """Return the brokers that take messages, of which there is one at least."""
+    return [Broker(name, address) for name, address in (await cluster.masters()).items()]
+
+
+async def settings(cluster: Cluster, broker: Broker, *, within: float = _WITHIN) -> Settings:
+    answer = await cluster.ask(broker.address, Request.GET_BROKER_CONFIG, within=within)
+    lines = (line.partition("=") for line in answer.body.decode(errors="replace").splitlines())
+    return _read_settings({name: value for name, _, value in lines})
+
+
+def _read_settings(told: Mapping[str, str]) -> Settings:
+    def flag(name: str, *, default: bool = False) -> bool:
+        return told.get(name, str(default)).lower() == "true"
+
+    def number(name: str, default: int) -> int:
+        try:
+            return int(told.get(name, default))
+        except ValueError:
+            raise Unreadable(f"the broker's {name} is no number: {told[name]}") from None
+
+    return Settings(
+        cluster=told.get("brokerClusterName", "DefaultCluster"),
+        largest_message=number("maxMessageSize", 4 * 1024 * 1024),
+        longest_delay=number("timerMaxDelaySec", 3 * 24 * 3600),
+        keeps_leases=flag("popConsumerKVServiceEnable"),
+        filters_pulled=flag("enablePropertyFilter"),
+        lends=flag("timerWheelEnable", default=True),
+        makes_topics=flag("autoCreateTopicEnable", default=True),
+        makes_groups=flag("autoCreateSubscriptionGroup", default=True),
+        newer_retry_topics=flag("enableRetryTopicV2"),
+        moves_groups=flag("useServerSideResetOffset"),
+        asks_after=number("transactionTimeOut", 6000) / 1000,
+        asks_every=number("transactionCheckInterval", 30000) / 1000,
+    )
+
+
+async def runtime(cluster: Cluster, broker: Broker, *, within: float = _WITHIN) -> Mapping[str, str]:
+    """Return what the broker tells about itself, under its names for that."""
+    answer = await cluster.ask(broker.address, Request.GET_BROKER_RUNTIME_INFO, within=within)
+    return texts(read(answer.body), "table")
+
+
+async def caught_up(cluster: Cluster, broker: Broker, *, within: float = _WITHIN) -> None:
+    """Return when all that the broker had confirmed before has come into its queue.
+
+    It confirms what stands in its log, and puts that into queues a moment later.
+
+    :raises Unanswered: when that takes longer
+    """
+    try:
+        async with asyncio.timeout(within):
+            while await _is_behind(cluster, broker, within):  # noqa: ASYNC110 -- it tells when it is asked
+                await asyncio.sleep(_PAUSE)
+    except TimeoutError:
+        raise Unanswered(f"{broker.name} does not get done with putting messages into queues") from None
+
+
+async def _is_behind(cluster: Cluster, broker: Broker, within: float) -> bool:
+    told = await runtime(cluster, broker, within=within)
+    return told.get("dispatchBehindBytes", "0") != "0"

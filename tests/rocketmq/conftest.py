@@ -1,0 +1,41 @@
+"""The RocketMQs of these tests, each started once and ended when it is not needed any more."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+import pytest
+
+from msgkit.envelope import new_id
+from msgkit.testing.brokers import RocketMQ
+from msgkit_rocketmq.client.cluster import Cluster
+from msgkit_rocketmq.client.connection import Door
+from tests.brokers.running import running
+
+#: How brokers keep what they have lent, which their answers depend on.
+KEEPING: Mapping[str, Mapping[str, object]] = {
+    "plain": {},
+    "kept": {"popConsumerKVServiceInit": "true", "popConsumerKVServiceEnable": "true"},
+}
+#: Asks about half messages after a second, and not after thirty.
+ASKING = {"transactionTimeOut": 1000, "transactionCheckInterval": 1000}
+
+
+@pytest.fixture(
+    scope="package",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"rocketmq-{name}")) for name in KEEPING],
+)
+def lending(request: pytest.FixtureRequest) -> Iterator[RocketMQ]:
+    """A RocketMQ of each kind."""
+    yield from running(RocketMQ(provider="process", config={**ASKING, **KEEPING[request.param]}))
+
+
+@pytest.fixture
+async def cluster(lending: RocketMQ) -> AsyncIterator[Cluster]:
+    cluster = Cluster(Door(), lending.addresses)
+    yield cluster
+    await cluster.close()
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that nothing else has."""
+    return f"t{new_id()}"
