@@ -12,7 +12,6 @@ from msgkit.spi import Depth, QueueSpec
 from msgkit.values import epoch
 from msgkit_kafka.browsing import Stretch, browse
 from msgkit_kafka.fetching import Fetcher
-from msgkit_kafka.filtering import fingerprint_of
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, topics_of
 from msgkit_kafka.membership import Membership
@@ -104,11 +103,7 @@ class Books:
     async def _go_on(self, queue: QueueSpec, points: Mapping[Partition, int], *, forward: bool) -> None:
         group = group_of(queue)
         if not (await self._groups.state(group)).members:
-            prints = {topic: fingerprint_of(queue, topic) for topic in topics_of(queue)}
-            begun = {
-                each: Point(offset, Progress(offset, fingerprint=prints[each.topic]).metadata())
-                for each, offset in points.items()
-            }
+            begun = {each: Point(offset, Progress(offset).metadata()) for each, offset in points.items()}
             try:
                 await self._groups.move(group, begun)
             except BrokerError as error:

@@ -11,7 +11,6 @@ from msgkit.spi.pauses import pause
 from msgkit.topology import Start
 from msgkit.values import Option
 from msgkit_kafka.delays import level_forms
-from msgkit_kafka.filtering import fingerprint_of
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import TopicForm, foreign, group_of, topic_forms, topics_of
 from msgkit_kafka.offsets import Point
@@ -207,11 +206,7 @@ class Provisioner:
         if not unread:
             return
         begins = await self._groups.ends(unread, _time(queue.start))
-        prints = {topic: fingerprint_of(queue, topic) for topic in sizes}
-        points = {
-            each: Point(offset, Progress(offset, fingerprint=prints[each.topic]).metadata())
-            for each, offset in begins.items()
-        }
+        points = {each: Point(offset, Progress(offset).metadata()) for each, offset in begins.items()}
         try:
             await self._groups.move(group, points)
         except BrokerError as error:
