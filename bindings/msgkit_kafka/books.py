@@ -104,11 +104,7 @@ class Books:
     async def _go_on(self, queue: QueueSpec, points: Mapping[Partition, int], *, forward: bool) -> None:
         group = group_of(queue)
         if not (await self._groups.state(group)).members:
-            prints = {topic: fingerprint_of(queue, topic) for topic in topics_of(queue)}
-            begun = {
-                each: Point(offset, Progress(offset, fingerprint=prints[each.topic]).metadata())
-                for each, offset in points.items()
-            }
+            begun = {each: Point(offset, Progress(offset).metadata()) for each, offset in points.items()}
             try:
                 await self._groups.move(group, begun)
             except BrokerError as error:

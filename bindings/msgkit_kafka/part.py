@@ -97,7 +97,7 @@ class Part:
     def begun(cls, partition: Partition, standing: Standing, begin: int, source: Source, taken: Filter | None) -> Self:
         """Return one as its group left it, or that begins where it is said to."""
         offset, said = begin if standing.offset is None else standing.offset, standing.said
-        progress = Progress(offset, said.done, fingerprint="" if taken is None else taken.fingerprint)
+        progress = Progress(offset, said.done)
         part = cls(partition, source._replace(partition=partition.number), taken, progress, position=offset)
         if said.is_ours:
             part.order = said.order

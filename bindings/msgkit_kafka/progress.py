@@ -24,7 +24,6 @@ class Committed:
 
     #: Was it written here? Nothing is known otherwise.
     is_ours: bool = False
-    fingerprint: str = ""
     #: How often the partition was taken over without having been given back.
     dirty: int = 0
     #: The offset of what may have killed its processes, and how many.
@@ -37,19 +36,14 @@ class Committed:
 
 
 class Progress:
-    """One partition, from a committed offset on.
+    """One partition, from a committed offset on."""
 
-    :raises ValueError: when the fingerprint of the filter is not short and plain
-    """
+    __slots__ = ("_end", "_inherited", "_most", "_open", "_order", "_starts", "_window")
 
-    __slots__ = ("_end", "_fingerprint", "_inherited", "_most", "_open", "_order", "_starts", "_window")
-
-    def __init__(self, offset: int, done: Sequence[range] = (), *, fingerprint: str = "", most: int = MOST) -> None:
-        if not _FINGERPRINT.fullmatch(fingerprint):
-            raise ValueError(f"a fingerprint is at most 64 plain characters, and not {fingerprint!r}")
-        self._fingerprint, self._most = fingerprint, most
+    def __init__(self, offset: int, done: Sequence[range] = (), *, most: int = MOST) -> None:
+        self._most = most
         # With at least one, which is the lowest and so never done above the watermark, all goes on in any case.
-        longest = _head(fingerprint, _MOST_TIMES, _MOST_OFFSET, _MOST_TIMES, _AN_ORDER)
+        longest = _head(_MOST_TIMES, _MOST_OFFSET, _MOST_TIMES, _AN_ORDER)
         self._window = max(1, _bits(most - _SEAL - len(longest)))
         # All below is done that is not open.
         self._end = offset
@@ -63,7 +57,7 @@ class Progress:
 
     def clone(self) -> "Progress":
         """Return another that is as far, to see what it would be like to go on."""
-        other = Progress(self._end, fingerprint=self._fingerprint, most=self._most)
+        other = Progress(self._end, most=self._most)
         other._open, other._order = set(self._open), self._order.copy()
         other._inherited, other._starts = list(self._inherited), list(self._starts)
         return other
@@ -134,7 +128,7 @@ class Progress:
 
     def metadata(self, *, dirty: int = 0, suspect: int | None = None, suspect_count: int = 0, order: str = "") -> str:
         """Return what to commit beside the watermark. What there is no room for is left out from above."""
-        head = _head(self._fingerprint, dirty, suspect, suspect_count, order)
+        head = _head(dirty, suspect, suspect_count, order)
         left = self._most - _SEAL - len(head)
         return _sealed(head + _written(list(self._done_above()), left)) if left > 0 else ""
 
@@ -160,12 +154,11 @@ class Progress:
             self._inherited, self._starts = [], []
 
 
-# -- the metadata: a version and a checksum, then the fingerprint, the marks of crashes, and what is done
+# -- the metadata: a version and a checksum, then the marks of crashes, and what is done
 
-_FINGERPRINT = re.compile(r"[!-~]{0,64}")
 _FORM = re.compile(
     r"msgkit1 (?P<sum>[0-9a-f]{8}) "
-    r"(?P<body>(?P<fingerprint>[!-~]*) (?P<dirty>\d{1,4}) (?:(?P<suspect>\d{1,19})x(?P<times>\d{1,4})|-)"
+    r"(?P<body>(?P<dirty>\d{1,4}) (?:(?P<suspect>\d{1,19})x(?P<times>\d{1,4})|-)"
     r"(?:m(?P<order>[0-9a-f]{8}))? "
     r"(?P<kind>[rb])(?P<done>[!-~]*))",
     re.ASCII,
@@ -186,7 +179,6 @@ def decode(text: str | None) -> Committed:
         return Committed()
     return Committed(
         is_ours=True,
-        fingerprint=found["fingerprint"],
         dirty=int(found["dirty"]),
         suspect=int(found["suspect"]) if found["suspect"] else None,
         suspect_count=int(found["times"] or 0),
@@ -195,10 +187,10 @@ def decode(text: str | None) -> Committed:
     )
 
 
-def _head(fingerprint: str, dirty: int, suspect: int | None, times: int, order: str) -> str:
+def _head(dirty: int, suspect: int | None, times: int, order: str) -> str:
     suspected = "-" if suspect is None else f"{suspect}x{min(times, _MOST_TIMES)}"
     followed = f"m{order}" if order else ""
-    return f"{fingerprint} {min(dirty, _MOST_TIMES)} {suspected}{followed} "
+    return f"{min(dirty, _MOST_TIMES)} {suspected}{followed} "
 
 
 def _sealed(body: str) -> str:

@@ -207,11 +207,7 @@ class Provisioner:
         if not unread:
             return
         begins = await self._groups.ends(unread, _time(queue.start))
-        prints = {topic: fingerprint_of(queue, topic) for topic in sizes}
-        points = {
-            each: Point(offset, Progress(offset, fingerprint=prints[each.topic]).metadata())
-            for each, offset in begins.items()
-        }
+        points = {each: Point(offset, Progress(offset).metadata()) for each, offset in begins.items()}
         try:
             await self._groups.move(group, points)
         except BrokerError as error:

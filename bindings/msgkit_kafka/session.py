@@ -321,8 +321,10 @@ class Session:
 
     def alarm(self, queue: str, why: str | None, /) -> None:
         if why is not None:
-            self._alarms[queue] = f"queue {queue!r}: {why}"
-            self._tell(Fatal(self._alarms[queue]))
+            text = f"queue {queue!r}: {why}"
+            if self._alarms.get(queue) != text:
+                self._alarms[queue] = text
+                self._tell(Fatal(text))
         elif self._alarms.pop(queue, None) is not None and self._recovering is None:
             self._all_is_well()
 

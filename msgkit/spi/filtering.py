@@ -10,7 +10,7 @@ from msgkit.patterns import compile_pattern
 from msgkit.spi import QueueSpec, RouteSpec
 from msgkit.values import Headers
 
-__all__ = ["Filter", "filters_of", "fingerprint_of"]
+__all__ = ["Filter", "filters_of"]
 
 _Test = Callable[[Envelope], bool]
 #: Bytes of a fingerprint: as many as tell two filters apart that somebody wrote, in 12 characters.
@@ -48,12 +48,6 @@ def filters_of(queue: QueueSpec) -> Mapping[str, Filter]:
     for route in queue.routes:
         routes.setdefault(route.exchange, []).append(route)
     return {exchange: Filter(those) for exchange, those in routes.items()}
-
-
-def fingerprint_of(queue: QueueSpec, topic: str) -> str:
-    """Return what the filter of a topic is known by; nothing where all of it is taken."""
-    found = filters_of(queue).get(topic)
-    return "" if found is None else found.fingerprint
 
 
 def _test(route: RouteSpec) -> _Test | None:

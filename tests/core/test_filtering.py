@@ -4,7 +4,7 @@ import pytest
 
 from msgkit.envelope import Envelope, Kind
 from msgkit.spi import QueueSpec, RouteSpec
-from msgkit.spi.filtering import Filter, filters_of, fingerprint_of
+from msgkit.spi.filtering import Filter, filters_of
 
 
 def sent(subject: str | None = None, **headers: str | int) -> Envelope:
@@ -61,10 +61,3 @@ def test_a_fingerprint_is_the_same_for_the_same_filter_in_any_order_and_for_no_o
     assert Filter([one, other]).fingerprint == Filter([other, one]).fingerprint
     assert Filter([one]).fingerprint != Filter([other]).fingerprint
     assert len(Filter([one]).fingerprint) == 12
-
-
-def test_what_is_sent_to_the_queue_itself_has_no_filter() -> None:
-    queue = QueueSpec(name="q", routes=(RouteSpec(exchange="a", subject="x"),))
-
-    assert fingerprint_of(queue, "q") == ""
-    assert fingerprint_of(queue, "a") == Filter(queue.routes).fingerprint

@@ -203,7 +203,7 @@ async def test_java_goes_on_at_the_lowest_that_is_not_done_and_repeats_what_msgk
         assert await got.next() == 11
 
 
-@pytest.mark.parametrize("metadata", ["", "checkpoint 7: größe", "msgkit1 00000000  0 - r11"])
+@pytest.mark.parametrize("metadata", ["", "checkpoint 7: größe", "msgkit1 00000000 0 - r11"])
 async def test_where_java_has_committed_msgkit_goes_on_whatever_is_written_beside_it(
     settings: Settings, plain: Plain, spring: Spring, name: str, metadata: str
 ) -> None:
