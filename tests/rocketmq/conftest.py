@@ -15,8 +15,8 @@ KEEPING: Mapping[str, Mapping[str, object]] = {
     "plain": {},
     "kept": {"popConsumerKVServiceInit": "true", "popConsumerKVServiceEnable": "true"},
 }
-#: Asks about half messages after a second, and not after thirty.
-ASKING = {"transactionTimeOut": 1000, "transactionCheckInterval": 1000}
+#: Asks about half messages after a second, and not after thirty; and knows soon what was said of them.
+ASKING = {"transactionTimeOut": 1000, "transactionCheckInterval": 1000, "transactionOpBatchInterval": 100}
 
 
 @pytest.fixture(

@@ -184,7 +184,9 @@ async def test_what_nobody_answers_is_said_so() -> None:
         told = await heard.get()
         assert told.is_oneway
         assert told.fields == {"topic": "a"}
+        await connection.tell(Request.END_TRANSACTION, {"topic": "last words"}, b"", soon())
         await connection.close()
+        assert (await heard.get()).fields == {"topic": "last words"}
 
 
 async def test_each_question_is_signed() -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Self, cast
 
+from msgkit.reaching import Outbox
 from msgkit_rabbitmq.wire import methods
 from msgkit_rabbitmq.wire.channel import Channel
 from msgkit_rabbitmq.wire.errors import ConnectionLost, Garbled, LoginRefused, WireError
 from msgkit_rabbitmq.wire.frames import END, FRAME_MAX, FRAME_MIN, HEAD, HEARTBEAT, METHOD, OVERHEAD, frame
 from msgkit_rabbitmq.wire.login import GREETING, Login, about, no_amqp, not_reached, secret, words
 from msgkit_rabbitmq.wire.methods import Method, integer
-from msgkit_rabbitmq.wire.outbox import Outbox
 from msgkit_rabbitmq.wire.tables import MalformedTable
 
 __all__ = ["Connection"]

@@ -8,20 +8,26 @@ from typing import Any
 
 from msgkit_rocketmq.client.errors import Unreadable
 
-__all__ = ["LARGEST", "unpacked"]
+__all__ = ["LARGEST", "packed_way", "unpacked"]
 
 #: No body becomes larger: who packs zeros could otherwise fill the memory of all who read them.
 LARGEST = 64 * 1024 * 1024
+_PACKED, _WAY_AT, _WAY = 0x1, 8, 0b111
 
 
-def unpacked(kind: int, body: bytes) -> bytes:
+def packed_way(flags: int) -> int | None:
+    """Return in which way a body is packed, by the system's flags of its message; None where it is not."""
+    return flags >> _WAY_AT & _WAY if flags & _PACKED else None
+
+
+def unpacked(way: int, body: bytes) -> bytes:
     """Return a body as it was before a producer packed it, in the way that has this number.
 
     :raises Unreadable: when it was packed in no known way, takes a library that is not here, or becomes too large
     """
-    known = _KINDS.get(kind)
+    known = _WAYS.get(way)
     if known is None:
-        raise Unreadable(f"a body is packed in way {kind}, which is none that is known")
+        raise Unreadable(f"a body is packed in way {way}, which is none that is known")
     name, unpack = known
     try:
         return unpack(body)
@@ -51,7 +57,7 @@ def _with_cramjam(name: str) -> Callable[[bytes], bytes]:
 
 
 #: As of RocketMQ 4, there was only zlib, without a number.
-_KINDS: dict[int, tuple[str, Callable[[bytes], bytes]]] = {
+_WAYS: dict[int, tuple[str, Callable[[bytes], bytes]]] = {
     0: ("zlib", _from_zlib),
     1: ("lz4", _with_cramjam("lz4")),
     2: ("zstd", _with_cramjam("zstd")),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 
-from msgkit.reaching import Address, explained
+from msgkit.reaching import Address, Outbox, explained
 from msgkit_rocketmq.client.codes import Request, Response
 from msgkit_rocketmq.client.errors import NotWritten, Unanswered, Unfit, Unreadable
 from msgkit_rocketmq.client.frames import SIZE, Frame, Value, decode, encode, written
@@ -56,11 +56,11 @@ class Connection(asyncio.Protocol):
         self._rest = bytearray()
         self._waiting: dict[int, Future[Frame]] = {}
         self._opaque = 0
+        self._outbox = Outbox(self._loop)
         self._heard_at = self._loop.time()
         self._ended: str | None = None
         self._failure: Exception | None = None
         self._gone: Future[None] = self._loop.create_future()
-        self._room: Future[None] | None = None
 
     @classmethod
     async def open(
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         :raises NotWritten: when there is no connection, or no room in it
         :raises Unanswered: when it ends before the answer, or time is up
         """
-        if self._room is not None:
+        if self._outbox.is_full:
             await self._ready(deadline)
         opaque = self._write(request, fields, body)
         answer: Future[Frame] = self._loop.create_future()
@@ -129,21 +129,20 @@ class Connection(asyncio.Protocol):
 
         :raises NotWritten: when there is no connection, or no room in it
         """
-        if self._room is not None:
+        if self._outbox.is_full:
             await self._ready(deadline)
         self._write(request, fields, body, is_oneway=True)
 
     def answer(self, asked: Frame, code: Response = Response.SUCCESS, remark: str = "") -> None:
         """Answer what the other side asked, if it still wants to know."""
-        if self._transport is not None and self._ended is None and not asked.is_oneway:
-            self._transport.write(encode(Frame(code, opaque=asked.opaque, is_response=True, remark=remark)))
+        if not asked.is_oneway:
+            self._outbox.write(encode(Frame(code, opaque=asked.opaque, is_response=True, remark=remark)))
 
     async def _ready(self, deadline: float) -> None:
         """Return when what was written before has left."""
         try:
             async with asyncio.timeout_at(deadline):
-                while self._room is not None:
-                    await asyncio.shield(self._room)
+                await self._outbox.room()
         except TimeoutError:
             raise NotWritten(f"{self.address}: what was written before has not left yet") from None
 
@@ -154,7 +153,7 @@ class Connection(asyncio.Protocol):
         if self._door.credentials is not None:
             said = self._door.credentials.signed(said, body)
         self._opaque = self._opaque + 1 & 0x7FFF_FFFF
-        self._transport.write(encode(Frame(request, said, body, self._opaque, is_oneway=is_oneway)))
+        self._outbox.write(encode(Frame(request, said, body, self._opaque, is_oneway=is_oneway)))
         return self._opaque
 
     def _expire(self, opaque: int, asked_at: float) -> None:
@@ -172,7 +171,7 @@ class Connection(asyncio.Protocol):
     # -- for the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._outbox.transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_FULL)
 
     def data_received(self, data: bytes) -> None:
@@ -213,13 +212,10 @@ class Connection(asyncio.Protocol):
         self._end(str(exc) if exc is not None else "the other side hung up")
 
     def pause_writing(self) -> None:
-        if self._room is None:
-            self._room = self._loop.create_future()
+        self._outbox.pause()
 
     def resume_writing(self) -> None:
-        room, self._room = self._room, None
-        if room is not None and not room.done():
-            room.set_result(None)
+        self._outbox.resume()
 
     # -- the end
 
@@ -231,6 +227,7 @@ class Connection(asyncio.Protocol):
 
     async def close(self) -> None:
         """End it when what was written has left. With TLS the other side has a word to say as well."""
+        self._outbox.flush()
         self._end("closed by ourselves")
         if self._transport is not None:
             self._transport.close()
@@ -244,7 +241,7 @@ class Connection(asyncio.Protocol):
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(Unanswered(f"{self.address}: {why}"))
-        self.resume_writing()
+        self._outbox.end()
         self._rest.clear()
         self._on_lost(self)
 

@@ -30,7 +30,10 @@ class Progress(NamedTuple):
 async def progress(
     cluster: Cluster, broker: Broker, group: str, topic: str, *, within: float = _WITHIN
 ) -> Sequence[Progress]:
-    """Return how far a group has come in each queue of a broker's, or nothing where it does not have the topic."""
+    """Return how far a group has come in each queue of a broker's, or nothing where it does not have the topic.
+
+    What was lent just now is told of a moment later.
+    """
     fields = {"consumerGroup": group, "topic": topic}
     answer = await cluster.ask(broker.address, Request.GET_CONSUME_STATS, fields, within=within)
     return [

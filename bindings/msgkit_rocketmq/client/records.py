@@ -5,7 +5,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from msgkit_rocketmq.client import properties
-from msgkit_rocketmq.client.compression import unpacked
+from msgkit_rocketmq.client.compression import packed_way, unpacked
 from msgkit_rocketmq.client.errors import Unreadable
 
 __all__ = ["Record", "decode", "encode_batch"]
@@ -21,8 +21,7 @@ _SIZE, _OCTET, _SHORT = Struct(">i"), Struct(">B"), Struct(">h")
 _HOST, _LONGER_HOST = 8, 20
 
 # What the system's flags say.
-_PACKED, _BORN_BY_IPV6, _STORED_BY_IPV6, _INNER, _TO_UNWRAP = 0x1, 0x10, 0x20, 0x80, 0x40
-_WAY_AT, _WAY = 8, 0b111
+_BORN_BY_IPV6, _STORED_BY_IPV6, _TO_UNWRAP, _INNER = 0x10, 0x20, 0x40, 0x80
 
 #: Of one in a batch: size, kind, checksum and flag, of which only the size says anything, and the size of the body.
 _IN_BATCH = Struct(">iiiii")
@@ -84,9 +83,9 @@ def _record(reader: "_Reader") -> Iterable[Record]:
         raise Unreadable(f"the message at {offset} of {topic} is not as long as it says")
     stored_as = (host + _STORED.pack(position)).hex().upper()
     trouble: str | None = None
-    if flags & _PACKED:
+    if (way := packed_way(flags)) is not None:
         try:
-            body = unpacked(flags >> _WAY_AT & _WAY, body)
+            body = unpacked(way, body)
         except Unreadable as wrong:
             trouble = str(wrong)
     record = Record(

@@ -39,8 +39,6 @@ class Sent(NamedTuple):
     offset: int
     #: What the broker calls it.
     stored_as: str
-    #: What a delayed message may be called back by.
-    recall: str | None = None
 
 
 def after(seconds: float) -> dict[str, str]:
@@ -126,5 +124,4 @@ def _sent(answer: Frame) -> Sequence[Sent]:
         names = answer.fields["msgId"].split(",")
     except (KeyError, ValueError) as error:
         raise Unreadable("an answer does not tell where the message is stored") from error
-    recall = answer.fields.get("recallHandle")
-    return [Sent(queue, offset + place, name, recall) for place, name in enumerate(names)]
+    return [Sent(queue, offset + place, name) for place, name in enumerate(names)]

@@ -73,7 +73,10 @@ async def end(
 ) -> None:
     """Say what becomes of a half message. Once: the broker would also commit what was rolled back.
 
-    :param asked: whether the broker has asked for it; unasked, it may hear it too late
+    It writes down what it is told only every few seconds, and may ask in between about a copy of what is committed:
+    that is to be rolled back, or it comes a second time.
+
+    :param asked: whether the broker has asked for it
     """
     fields: dict[str, Value] = {
         "topic": half.topic,
@@ -94,7 +97,7 @@ async def end(
 
 
 def checked(question: Frame) -> Check:
-    """Return what a broker asks by `CHECK_TRANSACTION_STATE`.
+    """Return what a broker asks by `CHECK_TRANSACTION_STATE`, which is about a copy that it has just made.
 
     :raises Unreadable: when that cannot be told
     """
