@@ -9,7 +9,6 @@ from typing import Literal
 from msgkit.envelope import Envelope
 from msgkit.errors import BrokerUnavailable, TopologyMismatch
 from msgkit.spi import Depth, QueueSpec
-from msgkit.spi.filtering import fingerprint_of
 from msgkit.values import epoch
 from msgkit_kafka.browsing import Stretch, browse
 from msgkit_kafka.fetching import Fetcher

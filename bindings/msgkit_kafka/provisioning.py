@@ -7,7 +7,6 @@ from datetime import datetime
 
 from msgkit.errors import BrokerUnavailable, TopologyMismatch
 from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, QueueSpec, Topology
-from msgkit.spi.filtering import fingerprint_of
 from msgkit.spi.pauses import pause
 from msgkit.topology import Start
 from msgkit.values import Option
