@@ -12,7 +12,7 @@ from msgkit.spi import QueueSpec, Topology
 from msgkit.values import Option
 from msgkit_rocketmq.options import MAX_GROUP, MAX_TOPIC, RocketQueue, RocketTopic, broker_name
 
-__all__ = ["ANONYMOUS", "GroupForm", "Layout", "TopicForm", "foreign", "retry_topic"]
+__all__ = ["ANONYMOUS", "GroupForm", "Layout", "TopicForm", "foreign"]
 
 OptionT = TypeVar("OptionT", bound=Option)
 
@@ -160,11 +160,6 @@ class Layout:
                     "give one of them another name, or RocketQueue(group=…)"
                 )
         return forms
-
-
-def retry_topic(group: str, topic: str) -> str:
-    """Return the topic of what a group tries again of a topic."""
-    return f"%RETRY%{group}_{topic}"
 
 
 def foreign(options: Iterable[Option]) -> Iterator[Option]:
