@@ -67,6 +67,8 @@ class GroupForm(NamedTuple):
     what: str
     topics: Sequence[str]
     is_ordered: bool
+    #: False: others may have named it, and it is used as it is.
+    owned: bool
 
 
 class Layout:
@@ -153,7 +155,8 @@ class Layout:
         forms: dict[str, GroupForm] = {}
         for queue in topology.queues.values():
             name = self.group_of(queue)
-            form = GroupForm(name, f"queue {queue.name!r}", self.topics_of(queue), bool(queue.ordered))
+            owned = _option(queue.options, RocketQueue, _QUEUE).group is None
+            form = GroupForm(name, f"queue {queue.name!r}", self.topics_of(queue), bool(queue.ordered), owned)
             if (before := forms.setdefault(name, form)) is not form:
                 raise TopologyMismatch(
                     f"{before.what} and {form.what} would both be group {name!r}, and share what comes: "
