@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -52,7 +53,7 @@ def again(envelope: Envelope, returned: int = 0) -> Envelope:
     return understood(stored(body, properties.encode(said)), Source(envelope.kind, envelope.destination), returned)
 
 
-def foreign(body: bytes = b"v", **said: str) -> Record:
+def foreign(said: Mapping[str, str], body: bytes = b"v") -> Record:
     return stored(body, properties.encode(said))
 
 
@@ -143,7 +144,8 @@ def test_who_waits_for_an_answer_is_told_as_by_clients_of_java() -> None:
     # The broker adds where it belongs to.
     found = understood(stored(b"?", properties.encode({**said, "CLUSTER": "DefaultCluster"})), ORDERS)
     assert (found.reply_to, found.correlation_id) == (asked.reply_to, "c-1")
-    theirs = foreign(CORRELATION_ID="x", REPLY_TO_CLIENT="10.0.0.1@9", CLUSTER="prod", TTL="3000")
+    java = {"CORRELATION_ID": "x", "REPLY_TO_CLIENT": "10.0.0.1@9", "CLUSTER": "prod", "TTL": "3000"}
+    theirs = foreign(java)
     envelope = understood(theirs, ORDERS)
     assert (envelope.correlation_id, envelope.headers) == ("x", {})
     assert client_of(envelope.reply_to or "") == ("prod", "10.0.0.1@9")
@@ -246,14 +248,16 @@ def test_more_than_a_message_has_room_for_is_refused_before_it_is_sent() -> None
 
 def test_what_may_be_sent_may_become_a_dead_letter() -> None:
     # Each of these takes two bytes, as few others do.
-    headers = {"controls": "\x01" * 8_000, "text": "y" * 8_000}
+    text = "y" * 8_000
+    headers = {"controls": "\x01" * 8_000, "text": text}
     check_headers(headers)
     why = GiveUp("reason " * 1_000, ValueError("text " * 1_000))
     largest = ORDER._replace(headers=headers)
     while True:
         copy = dead_copy(largest, queue="jobs" * 30, to="jobs.dlq", why=why, attempts=3, now=NOW)
         assert properties.size_of(encoded(copy, is_copy=True).properties) <= MAX_PROPERTIES
-        larger = largest._replace(headers={**largest.headers, "text": f"{largest.headers['text']}y"})
+        text += "y"
+        larger = largest._replace(headers={**headers, "text": text})
         try:
             encoded(larger)
         except InvalidMessage:
@@ -267,22 +271,23 @@ def test_what_may_be_sent_may_become_a_dead_letter() -> None:
 
 def test_a_bare_message_is_known_by_its_place() -> None:
     expected = Envelope(b"\xff", "orders", Kind.EXCHANGE, "7F000001", sent_at=1_715_947_200.125)
-    assert understood(foreign(b"\xff"), ORDERS) == expected
+    assert understood(foreign({}, b"\xff"), ORDERS) == expected
 
 
 def test_what_java_says_is_understood_and_what_the_broker_adds_is_not_shown() -> None:
-    record = foreign(
-        UNIQ_KEY="AC11000100002A139A550AF6F3E60000",
-        TAGS="placed",
-        KEYS="order-1 order-2",
-        __SHARDINGKEY="customer-7",
-        WAIT="true",
-        CLUSTER="DefaultCluster",
-        REAL_TOPIC="orders",
-        TIMER_OUT_MS="1",
-        POP_CK="0 1 2",
-        contentType="application/json",
-    )
+    said = {
+        "UNIQ_KEY": "AC11000100002A139A550AF6F3E60000",
+        "TAGS": "placed",
+        "KEYS": "order-1 order-2",
+        "__SHARDINGKEY": "customer-7",
+        "WAIT": "true",
+        "CLUSTER": "DefaultCluster",
+        "REAL_TOPIC": "orders",
+        "TIMER_OUT_MS": "1",
+        "POP_CK": "0 1 2",
+        "contentType": "application/json",
+    }
+    record = foreign(said)
     envelope = understood(record, ORDERS)
     assert (envelope.subject, envelope.key, envelope.message_id) == ("placed", "customer-7", record.id)
     assert envelope.headers == {"KEYS": "order-1 order-2", "contentType": "application/json"}
@@ -292,7 +297,7 @@ def test_what_java_says_is_understood_and_what_the_broker_adds_is_not_shown() ->
 
 def test_other_programs_may_say_what_we_say() -> None:
     said = {"msgkit-correlation": "c", "msgkit-reply-to": "r", "n": "5", "msgkit-kinds": "int=n"}
-    envelope = understood(foreign(**said), ORDERS)
+    envelope = understood(foreign(said), ORDERS)
     assert (envelope.correlation_id, envelope.reply_to, envelope.headers) == ("c", "r", {"n": 5})
 
 
@@ -320,7 +325,7 @@ def test_whatever_others_write_is_taken_for_what_it_is_and_nothing_is_raised() -
     chance = random.Random(5)  # noqa: S311 -- the same each time
     for _ in range(2_000):
         said = dict(chance.sample(HOSTILE, chance.randint(1, 6)))
-        envelope = understood(foreign(chance.randbytes(3), **said), ORDERS)
+        envelope = understood(foreign(said, chance.randbytes(3)), ORDERS)
         assert envelope.attempt == 1
         assert envelope.expires_at is None
         assert envelope.sent_at == 1_715_947_200.125
