@@ -9,12 +9,13 @@ from functools import partial
 
 from msgkit.clock import Clock
 from msgkit.errors import DeliveryLost, MessagingError, Unroutable
+from msgkit.spi.addresses import addressed
 from msgkit_kafka.committing import Commits
 from msgkit_kafka.delays import GROUP_OF_DELAYS, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms, wait_of
 from msgkit_kafka.fetching import Fetcher, Wish
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.lines import Stored
-from msgkit_kafka.mapping import DUE, WAIT, addressed, sent_on, told
+from msgkit_kafka.mapping import DUE, WAIT, sent_on, told
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.moves import Move, Moves, Origin
 from msgkit_kafka.offsets import Point

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind
 from msgkit.errors import InvalidMessage
+from msgkit.spi.addresses import addressed
 from msgkit.spi.kinds import grouped, kinds_in, milliseconds, moment, read, whole, written
 from msgkit.values import Headers, HeaderValue
 from msgkit_kafka.asking import asked
@@ -26,8 +27,6 @@ __all__ = [
     "TOMBSTONE",
     "WAIT",
     "Source",
-    "address",
-    "addressed",
     "encoded",
     "sent_on",
     "size",
@@ -59,7 +58,6 @@ _OURS = _OF_THE_WAY | {
 }
 _NOTHING: Collection[str] = frozenset()
 _NO_KINDS: Mapping[str, str] = {}
-_KIND_OF = {kind.value: kind for kind in Kind}
 
 _Pair = tuple[str, bytes | None]
 
@@ -71,17 +69,6 @@ class Source(NamedTuple):
     destination: str
     topic: str
     partition: int
-
-
-def address(kind: Kind, destination: str) -> str:
-    """Return a destination as one text."""
-    return f"{kind.value}:{destination}"
-
-
-def addressed(text: str | None) -> tuple[Kind, str] | None:
-    """Return the destination that a text is; None if it is none."""
-    kind, _, destination = (text or "").partition(":")
-    return (_KIND_OF[kind], destination) if destination and kind in _KIND_OF else None
 
 
 # -- out

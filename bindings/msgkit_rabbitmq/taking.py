@@ -3,9 +3,9 @@
 from msgkit.envelope import Envelope, Kind, new_id
 from msgkit.errors import DeliveryLost, TopologyMismatch
 from msgkit.spi import RawDelivery
+from msgkit.spi.returns import Returns
 from msgkit_rabbitmq.mapping import Taken, understood
 from msgkit_rabbitmq.reach import unless_out_of_reach
-from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import (
     NOT_FOUND,
     Channel,
