@@ -12,18 +12,22 @@ from typing import NamedTuple
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind
 from msgkit.errors import InvalidMessage
+from msgkit.spi.addresses import addressed
 from msgkit.spi.kinds import grouped, kinds_in, milliseconds, moment, read, whole, written
 from msgkit.values import Headers, HeaderValue
 from msgkit_rocketmq.client.properties import escaped, escaped_name, is_reserved, size_of, unescaped, unescaped_name
 from msgkit_rocketmq.client.records import Record
 from msgkit_rocketmq.client.sending import Outgoing
 
-__all__ = ["MAX_PROPERTIES", "Source", "client_address", "client_of", "encoded", "understood"]
+__all__ = ["MAX_PROPERTIES", "ORIGIN", "Addressee", "client_address", "client_of", "encoded", "understood"]
 
 #: Bytes of properties: a message takes 32,767, and the broker adds some of its own on the way.
 MAX_PROPERTIES = 31 * 1024
 #: What a dead letter says beside what its original said.
 _OF_THE_DEAD = 4 * 1024
+
+#: Where a message was sent of which this is a copy, in its queue only.
+ORIGIN = "msgkit-origin"
 
 _ID, _SUBJECT, _KEY = "UNIQ_KEY", "TAGS", "__SHARDINGKEY"
 _ASKED_BY, _ASKED_AS, _CLUSTER, _TTL = "REPLY_TO_CLIENT", "CORRELATION_ID", "CLUSTER", "TTL"
@@ -36,6 +40,7 @@ _OF_THE_USER = "msgkit-user-"
 _OURS = frozenset(
     {
         *(_TYPE, _CONTENT_TYPE, _CORRELATION, _REPLY_TO, _SENT, _EXPIRES, _ATTEMPT, _PRIORITY, _KINDS, _EMPTY),
+        ORIGIN,
     }
 )
 #: By these, messages are found again on the console. The broker does nothing else with them.
@@ -46,7 +51,7 @@ _NO_KINDS: Mapping[str, str] = {}
 _NO_BODY = b"\0"
 
 
-class Source(NamedTuple):
+class Addressee(NamedTuple):
     """What the messages of a topic are addressed to."""
 
     kind: Kind
@@ -67,14 +72,17 @@ def client_of(address: str) -> tuple[str, str] | None:
 # -- out
 
 
-def encoded(envelope: Envelope, *, is_copy: bool = False) -> Outgoing:
+def encoded(envelope: Envelope, *, is_copy: bool = False, origin: str | None = None) -> Outgoing:
     """Return an envelope's message.
 
     :param is_copy: may it take up the room that is kept for its dead letter?
+    :param origin: the address of what it is a copy of, if that is to be told
     :raises InvalidMessage: when something cannot be written
     """
     properties = {name: escaped(text) for name, text in _texts_of(envelope) if text is not None}
     properties.update(_numbers_of(envelope))
+    if origin is not None:
+        properties[ORIGIN] = escaped(origin)
     if envelope.headers:
         _put(properties, envelope.headers)
     try:
@@ -150,18 +158,19 @@ def _called(name: str) -> str:
 # -- in
 
 
-def understood(record: Record, source: Source, returned: int = 0) -> Envelope:
+def understood(record: Record, addressee: Addressee, returned: int = 0) -> Envelope:
     """Return the envelope of a message that came back so often.
 
     What is wrong in it is taken for not said: nothing is raised.
     """
     said = record.properties
     sent_at = moment(said.get(_SENT))
+    kind, destination = addressed(_text(said, ORIGIN)) or addressee
     correlation_id, reply_to = _asked(said)
     return Envelope(
         b"" if _EMPTY in said and record.body == _NO_BODY else record.body,
-        source.destination,
-        source.kind,
+        destination,
+        kind,
         unescaped(record.id),
         _headers(said),
         _text(said, _KEY),

@@ -1,12 +1,13 @@
 """Topology: which topics and groups are there and which are not, what differs, and where new groups begin."""
 
 import asyncio
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
 from msgkit.errors import TopologyMismatch
-from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, Topology
+from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, QueueSpec, Topology
 from msgkit.topology import Start
 from msgkit.values import Option
 from msgkit_rocketmq.client import brokers, groups, offsets, topics
@@ -17,6 +18,7 @@ from msgkit_rocketmq.layout import GroupForm, Layout, TopicForm, foreign
 
 __all__ = ["Provisioner"]
 
+_log = logging.getLogger("msgkit.rocketmq")
 _MAKING = (ProvisionMode.CREATE, ProvisionMode.PRUNE)
 #: Of a topic of which nothing else is said: so many keys of an ordered queue are worked on at a time, by each broker.
 _QUEUES = 16
@@ -47,6 +49,7 @@ class Provisioner:
         """Do as `Binding.provision` does; what is refused changes nothing."""
         topic_forms, group_forms = self._layout.topic_forms(topology), self._layout.group_forms(topology)
         if mode is ProvisionMode.ASSUME:
+            await self._make_anonymous(topology, group_forms)
             return Plan(())
         seen = await self._look(topic_forms)
         plan = Plan(tuple(await self._survey(topology, topic_forms, group_forms, seen)))
@@ -60,8 +63,25 @@ class Provisioner:
             for queue in topology.queues.values():
                 form = group_forms[self._layout.group_of(queue)]
                 if ("group", form.name) in new:
-                    await self._make_group(form, queue.start, seen)
+                    await self._make_group(form, queue.start, is_new=_is_to_be_made(form, seen))
+        await self._make_anonymous(topology, group_forms)
         return plan
+
+    async def begin(self, queue: QueueSpec) -> None:
+        """Have a group begin at the end that was never told where, because nobody was to make anything."""
+        topology = Topology({}, {queue.name: queue})
+        (form,) = self._layout.group_forms(topology).values()
+        for topic in await self._unread(form):
+            text = "group %r has never read %s: it begins at the end, and what is there already is not handled"
+            _log.error(text, form.name, topic)
+            await asyncio.gather(*(self._begin(form.name, place, "latest") for place in await self._places(topic)))
+
+    async def remove(self, queue: QueueSpec) -> None:
+        """Take away the group of an anonymous queue, and what came back to it."""
+        group = self._layout.group_of(queue)
+        await groups.delete(self._cluster, group)
+        for topic in self._layout.topics_of(queue):
+            await topics.delete(self._cluster, retry_topic(topic, group))
 
     # -- looking
 
@@ -145,10 +165,16 @@ class Provisioner:
             )
         )
 
-    async def _make_group(self, form: GroupForm, start: Start, seen: _Seen) -> None:
+    async def _make_anonymous(self, topology: Topology, forms: Mapping[str, GroupForm]) -> None:
+        for queue in topology.queues.values():
+            form = forms[self._layout.group_of(queue)]
+            if queue.anonymous and await self._unread(form):
+                await self._make_group(form, queue.start, is_new=True)
+
+    async def _make_group(self, form: GroupForm, start: Start, *, is_new: bool) -> None:
         """Make a group, what comes back to it, and have it begin where it is said to."""
         unread = await self._unread(form)
-        if _is_to_be_made(form, seen):
+        if is_new:
             await groups.create(self._cluster, form.name, in_order=form.is_ordered)
         for name in await self._missing_returns(form):
             await topics.create(self._cluster, name, queues=_QUEUES_OF_RETURNS)

@@ -43,14 +43,15 @@ class Publisher:
         self._room: Future[None] | None = None
         self._closed = False
 
-    def send(self, envelope: Envelope, *, is_copy: bool = False) -> "Future[Receipt]":
+    def send(self, envelope: Envelope, *, is_copy: bool = False, origin: str | None = None) -> "Future[Receipt]":
         """Send; see `Binding.send`.
 
         :param is_copy: is it one that is to take the place of its original?
+        :param origin: the address of that, if the copy is to tell it
         """
         future: Future[Receipt] = self._loop.create_future()
         try:
-            waiting = self._written(envelope, is_copy=is_copy)
+            waiting = self._written(envelope, is_copy=is_copy, origin=origin)
         except MessagingError as error:
             future.set_exception(error)
             return future
@@ -59,14 +60,14 @@ class Publisher:
         waiting.stored.add_done_callback(partial(self._came_of_it, envelope, future))
         return future
 
-    def _written(self, envelope: Envelope, *, is_copy: bool) -> Waiting:
+    def _written(self, envelope: Envelope, *, is_copy: bool, origin: str | None) -> Waiting:
         if self._closed:
             raise Closed("the connection to RocketMQ is closed")
         try:
             topic = self._topic_of(envelope.kind, envelope.destination)
         except ConfigurationError as error:
             raise Unroutable(f"{envelope.kind.value} {envelope.destination!r} cannot be there: {error}") from error
-        message = encoded(envelope, is_copy=is_copy)
+        message = encoded(envelope, is_copy=is_copy, origin=origin)
         if (due := self._due(envelope)) is not None:
             message = message._replace(properties={**message.properties, **due})
         outlet = self._outlets.get(topic)

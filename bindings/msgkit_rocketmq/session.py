@@ -11,8 +11,22 @@ from typing import Any, TypeVar
 from msgkit.envelope import Kind
 from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, TopologyMismatch
 from msgkit.reaching import Address
-from msgkit.spi import BindingOptions, Capabilities, Down, Event, Plan, ProvisionMode, Topology, Up
+from msgkit.spi import (
+    BindingOptions,
+    Capabilities,
+    Down,
+    Event,
+    Fatal,
+    Plan,
+    ProvisionMode,
+    QueueSpec,
+    Sink,
+    Subscription,
+    Topology,
+    Up,
+)
 from msgkit.spi.pauses import pause
+from msgkit.spi.returns import Returns
 from msgkit_rocketmq.address import RocketSettings
 from msgkit_rocketmq.capabilities import capabilities
 from msgkit_rocketmq.client import brokers
@@ -20,7 +34,9 @@ from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.codes import Response
 from msgkit_rocketmq.client.connection import Door
 from msgkit_rocketmq.client.errors import ClientError, Refused, Unfit
+from msgkit_rocketmq.client.popping import Popping
 from msgkit_rocketmq.client.signing import Credentials
+from msgkit_rocketmq.consumer import RocketConsumer
 from msgkit_rocketmq.layout import Layout
 from msgkit_rocketmq.provisioning import Provisioner
 from msgkit_rocketmq.publisher import Publisher
@@ -54,6 +70,10 @@ class Session:
         )
         #: The topics of queues that are declared here.
         self._own_topics: dict[str, str] = {}
+        self.popping = Popping(self.cluster)
+        self.returns = Returns()
+        self.has_newer_returns = False
+        self._members: list[RocketConsumer] = []
         self._tasks: set[Task[None]] = set()
         self._recovering: Task[None] | None = None
         self._closed = False
@@ -65,14 +85,28 @@ class Session:
         :raises ConfigurationError: when it does not want us, or is of no use
         """
         try:
-            found = capabilities(await self._asked(self._settings_of_all))
+            settings = await self._asked(self._settings_of_all)
+            found = capabilities(settings)
         except BaseException:
             await self.close(0)
             raise
+        self.has_newer_returns = all(each.newer_retry_topics for each in settings)
         self.publisher.longest_delay = found.delay.longest or 0.0
         where = ", ".join(str(server) for server in self.settings.servers)
         _log.info("RocketMQ is there: its name servers are %s", where)
         return found
+
+    async def subscribe(self, subscription: Subscription, sink: Sink) -> RocketConsumer:
+        """Return a consumer that takes part."""
+        await self._asked(lambda: self._provisioner.begin(subscription.queue))
+        consumer = RocketConsumer(self, subscription, sink)
+        try:
+            await self._asked(consumer.open)
+        except BaseException:
+            await consumer.close()
+            raise
+        self._members.append(consumer)
+        return consumer
 
     async def _settings_of_all(self) -> list[brokers.Settings]:
         masters = await brokers.masters(self.cluster)
@@ -86,6 +120,7 @@ class Session:
         except TimeoutError:
             pass
         await self.publisher.close()
+        await self.popping.close()
         tasks = [*self._tasks, *([self._recovering] if self._recovering is not None else [])]
         for task in tasks:
             task.cancel()
@@ -136,6 +171,8 @@ class Session:
     # -- up and down
 
     def _lost(self, address: Address, why: str) -> None:
+        for member in self._members:
+            member.trouble()
         if self._closed or self._recovering is not None:
             return
         what = f"the connection to the broker at {address} was lost: {why}"
@@ -164,8 +201,22 @@ class Session:
 
     def _tell(self, event: Event) -> None:
         self._on_event(event)
+        for member in list(self._members):
+            member.event(event)
 
     # -- for consumers
+
+    def alarm(self, queue: str, why: str, /) -> None:
+        _log.error("queue %r: %s", queue, why)
+        self._tell(Fatal(f"queue {queue!r}: {why}"))
+
+    async def leave(self, queue: QueueSpec, consumer: object, /) -> None:
+        self._members = [member for member in self._members if member is not consumer]
+        if queue.anonymous:
+            try:
+                await self._provisioner.remove(queue)
+            except ClientError as error:
+                _log.warning("the group of anonymous queue %r stays: %s", queue.name, error)
 
     def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
         task = self._loop.create_task(work)

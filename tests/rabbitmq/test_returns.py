@@ -1,7 +1,7 @@
 import pytest
 
+from msgkit.spi import returns
 from msgkit.spi.returns import Returns
-from msgkit_rabbitmq import returns
 
 
 def test_what_never_went_back_has_no_count() -> None:

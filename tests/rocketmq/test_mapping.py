@@ -15,7 +15,7 @@ from msgkit.policy import GiveUp
 from msgkit.values import MAX_HEADERS, check_headers
 from msgkit_rocketmq.client import properties
 from msgkit_rocketmq.client.records import Record
-from msgkit_rocketmq.mapping import MAX_PROPERTIES, Source, client_address, client_of, encoded, understood
+from msgkit_rocketmq.mapping import MAX_PROPERTIES, Addressee, client_address, client_of, encoded, understood
 
 NOW = 1_715_947_200.2509
 ORDER = Envelope(
@@ -36,8 +36,8 @@ ORDER = Envelope(
     priority=4,
 )
 JOB = Envelope(b"", "jobs", Kind.QUEUE, "m-2", sent_at=NOW)
-ORDERS = Source(Kind.EXCHANGE, "orders")
-JOBS = Source(Kind.QUEUE, "jobs")
+ORDERS = Addressee(Kind.EXCHANGE, "orders")
+JOBS = Addressee(Kind.QUEUE, "jobs")
 
 
 def stored(body: bytes, text: str) -> Record:
@@ -50,7 +50,7 @@ def again(envelope: Envelope, returned: int = 0) -> Envelope:
     """Take the way through a broker."""
     body, said = encoded(envelope)
     assert body, "it has none"
-    return understood(stored(body, properties.encode(said)), Source(envelope.kind, envelope.destination), returned)
+    return understood(stored(body, properties.encode(said)), Addressee(envelope.kind, envelope.destination), returned)
 
 
 def foreign(said: Mapping[str, str], body: bytes = b"v") -> Record:
