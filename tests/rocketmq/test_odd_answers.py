@@ -127,6 +127,32 @@ async def test_what_was_taken_together_is_settled_together() -> None:
     }
 
 
+# -- catching up
+
+
+def behind(*sizes: int) -> Said:
+    """Return what a broker says that is so far behind when it is asked, and as far as the last time from then on."""
+    coming = iter(sizes)
+
+    async def say(_: Frame) -> Frame:
+        told = {"table": {"dispatchBehindBytes": str(next(coming, sizes[-1]))}}
+        return Frame(Response.SUCCESS, body=json.dumps(told).encode())
+
+    return say
+
+
+async def test_a_broker_is_waited_for_until_it_has_caught_up() -> None:
+    async with asking({Request.GET_BROKER_RUNTIME_INFO: behind(300, 200, 0, 300)}) as (cluster, place):
+        await brokers.caught_up(cluster, place.broker)
+        assert (await brokers.runtime(cluster, place.broker))["dispatchBehindBytes"] == "300"
+
+
+async def test_a_broker_that_does_not_catch_up_is_not_waited_for_without_end() -> None:
+    async with asking({Request.GET_BROKER_RUNTIME_INFO: behind(300)}) as (cluster, place):
+        with pytest.raises(Unanswered, match="does not get done"):
+            await brokers.caught_up(cluster, place.broker, within=0.2)
+
+
 # -- whatever comes
 
 Ask = Callable[[Cluster, Place], Awaitable[object]]
