@@ -110,7 +110,8 @@ async def test_all_that_are_there_are_told() -> None:
 
 async def test_one_that_says_no_is_heard_and_so_is_that_none_is_there() -> None:
     no: dict[Request, Said] = {**KNOWING, Request.DELETE_TOPIC_IN_NAMESRV: Frame(Response.NO_PERMISSION)}
-    async with peer(no) as one, nobody() as gone, names(one, gone) as asked:
+    yes: dict[Request, Said] = {**KNOWING, Request.DELETE_TOPIC_IN_NAMESRV: Frame(0)}
+    async with peer(yes) as one, peer(no) as other, names(one, other) as asked:
         with pytest.raises(Refused, match="no permission"):
             await asked.tell(Request.DELETE_TOPIC_IN_NAMESRV, {"topic": "t"}, 5.0)
     async with nobody() as gone, names(gone) as asked:
