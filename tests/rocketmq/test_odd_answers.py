@@ -1,5 +1,6 @@
 """Brokers that answer what no test could have a real one answer."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -150,7 +151,8 @@ async def test_a_broker_is_waited_for_until_it_has_caught_up() -> None:
 async def test_a_broker_that_does_not_catch_up_is_not_waited_for_without_end() -> None:
     async with asking({Request.GET_BROKER_RUNTIME_INFO: behind(300)}) as (cluster, place):
         with pytest.raises(Unanswered, match="does not get done"):
-            await brokers.caught_up(cluster, place.broker, within=0.2)
+            async with asyncio.timeout(10):
+                await brokers.caught_up(cluster, place.broker, within=0.2)
 
 
 # -- whatever comes
