@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription, failed
+from msgkit.spi.addresses import address
 from msgkit.spi.filtering import Filter
 from msgkit_kafka.byhand import ByHand, NoCommits
 from msgkit_kafka.committing import Commits
@@ -15,7 +16,7 @@ from msgkit_kafka.entering import Profile
 from msgkit_kafka.feeding import Feed
 from msgkit_kafka.home import Home
 from msgkit_kafka.layout import own_topic
-from msgkit_kafka.mapping import ORIGIN, Source, address, understood
+from msgkit_kafka.mapping import ORIGIN, Source, understood
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.moves import Moves, Origin
 from msgkit_kafka.offsets import Point, Standing

@@ -8,6 +8,7 @@ from functools import partial
 
 from msgkit.clock import Clock
 from msgkit.errors import DeliveryLost, MessagingError
+from msgkit.spi.addresses import addressed
 from msgkit_kafka.blame import Blame, blame, set_aside_for
 from msgkit_kafka.committing import Commits
 from msgkit_kafka.delays import GROUP_OF_DELAYS, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms
@@ -15,7 +16,7 @@ from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.levels import Level, Reading
 from msgkit_kafka.lines import Stored
-from msgkit_kafka.mapping import DUE, REFUSALS, WAIT, WHY, addressed, sent_on, told
+from msgkit_kafka.mapping import DUE, REFUSALS, WAIT, WHY, sent_on, told
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.moves import Move, Moves, Origin
 from msgkit_kafka.offsets import Point

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind
 from msgkit.errors import InvalidMessage
-from msgkit.spi.kinds import grouped, kinds_in, read, written
+from msgkit.spi.addresses import addressed
+from msgkit.spi.kinds import grouped, kinds_in, milliseconds, moment, read, whole, written
 from msgkit.values import Headers, HeaderValue
 from msgkit_kafka.asking import asked
 from msgkit_kafka.wire.records import HEAD, NewRecord, Record, size_of
@@ -28,8 +29,6 @@ __all__ = [
     "WAIT",
     "WHY",
     "Source",
-    "address",
-    "addressed",
     "encoded",
     "sent_on",
     "size",
@@ -65,11 +64,6 @@ _OURS = _OF_THE_WAY | {
 }
 _NOTHING: Collection[str] = frozenset()
 _NO_KINDS: Mapping[str, str] = {}
-_KIND_OF = {kind.value: kind for kind in Kind}
-#: The years 1 and 9999: what lies outside is no time.
-_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800, 253_402_300_799
-#: Digits that a count may have.
-_MOST_DIGITS = 19
 
 _Pair = tuple[str, bytes | None]
 
@@ -81,17 +75,6 @@ class Source(NamedTuple):
     destination: str
     topic: str
     partition: int
-
-
-def address(kind: Kind, destination: str) -> str:
-    """Return a destination as one text."""
-    return f"{kind.value}:{destination}"
-
-
-def addressed(text: str | None) -> tuple[Kind, str] | None:
-    """Return the destination that a text is; None if it is none."""
-    kind, _, destination = (text or "").partition(":")
-    return (_KIND_OF[kind], destination) if destination and kind in _KIND_OF else None
 
 
 # -- out
@@ -225,7 +208,7 @@ def understood(record: Record, source: Source) -> Envelope:
     if ORIGIN in said:
         kind, destination = addressed(_text(said[ORIGIN])) or (kind, destination)
     message_id = _text(get(_ID))
-    key, value, sent_at = record.key, record.value, _moment(get(_SENT))
+    key, value, sent_at = record.key, record.value, moment(get(_SENT))
     return Envelope(
         b"" if value is None else value,
         destination,
@@ -236,12 +219,12 @@ def understood(record: Record, source: Source) -> Envelope:
         _text(get(_SUBJECT)),
         _text(get(_CONTENT_TYPE)),
         _text(get(_TYPE)),
-        _milliseconds(record.timestamp) if sent_at is None else sent_at,
+        milliseconds(record.timestamp) if sent_at is None else sent_at,
         _text(get(_CORRELATION)),
         asked(said) if message_id is None and _REPLY_TO not in said else _text(get(_REPLY_TO)),
-        _whole(get(_ATTEMPT)) or 1,
-        _moment(get(_EXPIRES)),
-        priority=_whole(get(_PRIORITY)),
+        whole(get(_ATTEMPT)) or 1,
+        moment(get(_EXPIRES)),
+        priority=whole(get(_PRIORITY)),
     )
 
 
@@ -278,25 +261,6 @@ def _text(raw: bytes | None) -> str | None:
 
 def _key(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
-
-
-def _moment(raw: bytes | None) -> float | None:
-    """Return seconds since 1970."""
-    if raw is None:
-        return None
-    try:
-        seconds = float(raw)
-    except ValueError:
-        return None
-    return seconds if _FIRST_MOMENT <= seconds <= _LAST_MOMENT else None
-
-
-def _milliseconds(timestamp: int) -> float | None:
-    return timestamp / 1000 if 0 <= timestamp <= _LAST_MOMENT * 1000 else None
-
-
-def _whole(raw: bytes | None) -> int | None:
-    return int(raw) if raw is not None and len(raw) <= _MOST_DIGITS and raw.isdigit() else None
 
 
 # -- on the way

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from msgkit.clock import Clock
 from msgkit.envelope import Envelope, Kind, Receipt
 from msgkit.errors import Closed, MessagingError, SendRefused, SendUnknown, Unroutable
+from msgkit.spi.addresses import address
 from msgkit_kafka.asking import answering
 from msgkit_kafka.delays import LONGEST, level_for
 from msgkit_kafka.lines import InDoubt, NoSuchTopic, Stored
-from msgkit_kafka.mapping import DUE, ORIGIN, WAIT, address, encoded, size
+from msgkit_kafka.mapping import DUE, ORIGIN, WAIT, encoded, size
 from msgkit_kafka.options import MAX_RECORD
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.replies import place_of

@@ -14,11 +14,12 @@ from typing import Any
 from msgkit.envelope import NO_HEADERS, Envelope, Kind
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription, failed
+from msgkit.spi.addresses import address
 from msgkit_rabbitmq.copies import Copies, look_at
 from msgkit_rabbitmq.gathering import Gathering
 from msgkit_rabbitmq.home import Home
 from msgkit_rabbitmq.inbox import Inbox
-from msgkit_rabbitmq.mapping import ORIGIN, address
+from msgkit_rabbitmq.mapping import ORIGIN
 from msgkit_rabbitmq.taking import Handle, channel_to, id_of, taken, taken_back
 from msgkit_rabbitmq.unsettled import Unsettled
 from msgkit_rabbitmq.wire import Channel, ChannelClosed, Connection, ConnectionLost, Delivered, Table, WireError

@@ -9,7 +9,8 @@ from secrets import token_hex
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import BrokerUnavailable, MessagingError, SendFailed, SendRefused, TopologyMismatch, Unroutable
-from msgkit_rabbitmq.mapping import DUE, END, ORIGIN, SENT, address
+from msgkit.spi.addresses import address
+from msgkit_rabbitmq.mapping import DUE, END, ORIGIN, SENT
 from msgkit_rabbitmq.publisher import Publisher
 from msgkit_rabbitmq.taking import opened
 from msgkit_rabbitmq.wire import (

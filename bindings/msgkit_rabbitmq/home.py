@@ -3,8 +3,8 @@
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from msgkit.spi.returns import Returns
 from msgkit_rabbitmq.publisher import Publisher
-from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import Connection
 
 __all__ = ["Guest", "Home"]

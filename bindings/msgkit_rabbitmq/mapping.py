@@ -32,7 +32,6 @@ __all__ = [
     "REPLIES",
     "SENT",
     "Taken",
-    "address",
     "encoded",
     "header_name",
     "times_back",
@@ -83,11 +82,6 @@ class Taken(NamedTuple):
     properties: Properties
     #: How often it was taken before and given back, or its consumer died, as the broker counts.
     returned: int
-
-
-def address(kind: Kind, destination: str) -> str:
-    """Return a destination as one text."""
-    return f"{kind.value}:{destination}"
 
 
 def encoded(envelope: Envelope, origin: Properties | None = None, also: Table = NO_HEADERS) -> bytes:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from msgkit.envelope import Kind
 from msgkit.errors import SendRefused, TopologyMismatch, Unroutable
 from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, Topology
+from msgkit.spi.addresses import address
 from msgkit.values import Option
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import Version
@@ -22,7 +23,6 @@ from msgkit_rabbitmq.layout import (
     queue_forms,
 )
 from msgkit_rabbitmq.management import Management
-from msgkit_rabbitmq.mapping import address
 from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection, OutOfReach
 
 __all__ = ["Provisioner", "Restored"]

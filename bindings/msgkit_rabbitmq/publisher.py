@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from msgkit.clock import Clock
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import Closed, MessagingError, SendRefused, Unroutable
+from msgkit.spi.addresses import address
 from msgkit_rabbitmq.delays import LONGEST, way
-from msgkit_rabbitmq.mapping import DUE, REPLIES, address, encoded
+from msgkit_rabbitmq.mapping import DUE, REPLIES, encoded
 from msgkit_rabbitmq.outcomes import Send, nobody_takes
 from msgkit_rabbitmq.outlet import Outlet, Outlets
 from msgkit_rabbitmq.wire import Connection, MalformedTable, Properties, Table, WireError

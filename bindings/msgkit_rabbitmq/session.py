@@ -11,6 +11,7 @@ from msgkit.envelope import Envelope, Kind
 from msgkit.errors import BrokerUnavailable, Closed, ConfigurationError, SendRefused, TopologyMismatch
 from msgkit.spi import BindingOptions, Event, Gap, Plan, ProvisionMode, Sink, Subscription, Topology
 from msgkit.spi.pauses import pause
+from msgkit.spi.returns import Returns
 from msgkit_rabbitmq.address import RabbitSettings
 from msgkit_rabbitmq.capabilities import version_of
 from msgkit_rabbitmq.comeback import Comeback
@@ -25,7 +26,6 @@ from msgkit_rabbitmq.provisioning import Provisioner, Restored
 from msgkit_rabbitmq.publisher import Publisher
 from msgkit_rabbitmq.reach import reached
 from msgkit_rabbitmq.replies import listen_for_replies
-from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import Channel, Connection, ConnectionLost, WireError
 
 __all__ = ["Session"]

@@ -3,8 +3,8 @@
 from msgkit.envelope import Envelope, Kind, new_id
 from msgkit.errors import DeliveryLost, TopologyMismatch
 from msgkit.spi import RawDelivery
+from msgkit.spi.returns import Returns
 from msgkit_rabbitmq.mapping import Taken, understood
-from msgkit_rabbitmq.returns import Returns
 from msgkit_rabbitmq.wire import (
     NOT_FOUND,
     Channel,

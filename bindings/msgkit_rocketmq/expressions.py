@@ -6,28 +6,18 @@ let nothing fall through that is. That is why a subject is the tag of its messag
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
 
 from msgkit.spi import RouteSpec
+from msgkit_rocketmq.client.popping import EVERYTHING, Filter
 
-__all__ = ["EVERYTHING", "Expression", "expression_of"]
+__all__ = ["expression_of"]
 
 #: What means nothing in an expression, of either kind.
 _PLAIN = re.compile(r"[a-zA-Z0-9._/:-]+")
 _WILD = ("*", "#")
 
 
-class Expression(NamedTuple):
-    """A filter as the broker is told it."""
-
-    kind: Literal["TAG", "SQL92"]
-    text: str
-
-
-EVERYTHING = Expression("TAG", "*")
-
-
-def expression_of(routes: Sequence[RouteSpec]) -> Expression:
+def expression_of(routes: Sequence[RouteSpec]) -> Filter:
     """Return what lets through all that one of the routes takes."""
     exact: list[str] = []
     terms: list[str] = []
@@ -41,9 +31,9 @@ def expression_of(routes: Sequence[RouteSpec]) -> Expression:
     if not all(_PLAIN.fullmatch(subject) for subject in exact):
         return EVERYTHING
     if not terms:
-        return Expression("TAG", " || ".join(sorted(set(exact)))) if exact else EVERYTHING
+        return Filter("TAG", " || ".join(sorted(set(exact)))) if exact else EVERYTHING
     terms += [f"TAGS = '{subject}'" for subject in exact]
-    return Expression("SQL92", " OR ".join(f"({term})" for term in sorted(set(terms))))
+    return Filter("SQL92", " OR ".join(f"({term})" for term in sorted(set(terms))))
 
 
 def _exact(route: RouteSpec) -> str | None:

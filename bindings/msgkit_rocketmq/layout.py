@@ -12,7 +12,7 @@ from msgkit.spi import QueueSpec, Topology
 from msgkit.values import Option
 from msgkit_rocketmq.options import MAX_GROUP, MAX_TOPIC, RocketQueue, RocketTopic, broker_name
 
-__all__ = ["ANONYMOUS", "GroupForm", "Layout", "TopicForm", "foreign", "retry_topic"]
+__all__ = ["ANONYMOUS", "GroupForm", "Layout", "TopicForm", "foreign"]
 
 OptionT = TypeVar("OptionT", bound=Option)
 
@@ -67,6 +67,8 @@ class GroupForm(NamedTuple):
     what: str
     topics: Sequence[str]
     is_ordered: bool
+    #: False: others may have named it, and it is used as it is.
+    owned: bool
 
 
 class Layout:
@@ -153,18 +155,14 @@ class Layout:
         forms: dict[str, GroupForm] = {}
         for queue in topology.queues.values():
             name = self.group_of(queue)
-            form = GroupForm(name, f"queue {queue.name!r}", self.topics_of(queue), bool(queue.ordered))
+            owned = _option(queue.options, RocketQueue, _QUEUE).group is None
+            form = GroupForm(name, f"queue {queue.name!r}", self.topics_of(queue), bool(queue.ordered), owned)
             if (before := forms.setdefault(name, form)) is not form:
                 raise TopologyMismatch(
                     f"{before.what} and {form.what} would both be group {name!r}, and share what comes: "
                     "give one of them another name, or RocketQueue(group=…)"
                 )
         return forms
-
-
-def retry_topic(group: str, topic: str) -> str:
-    """Return the topic of what a group tries again of a topic."""
-    return f"%RETRY%{group}_{topic}"
 
 
 def foreign(options: Iterable[Option]) -> Iterator[Option]:

@@ -1,4 +1,4 @@
-"""Values of headers in a form that people read, and which of them are no text. Pure.
+"""Values of headers in a form that people read, and which of them are no text; times and counts likewise. Pure.
 
 `msgkit-kinds` is such as `int=retries,size;time=at`: in names, `%`, `,` and `;` are written `%25`, `%2C` and `%3B`.
 """
@@ -10,8 +10,12 @@ from math import isfinite
 from msgkit.errors import InvalidMessage
 from msgkit.values import HeaderValue
 
-__all__ = ["grouped", "kinds_in", "read", "written"]
+__all__ = ["grouped", "kinds_in", "milliseconds", "moment", "read", "whole", "written"]
 
+#: The years 1 and 9999: what lies outside is no time.
+_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800, 253_402_300_799
+#: Digits that a count may have.
+_MOST_OF_A_COUNT = 19
 #: As many as the longest 64-bit number has, with its sign.
 _MOST_DIGITS = 20
 _TRUTH: Mapping[str, bool] = {"true": True, "false": False}
@@ -106,3 +110,29 @@ def _escaped(name: str) -> str:
 
 def _plain(name: str) -> str:
     return name.replace("%3B", ";").replace("%2C", ",").replace("%25", "%")
+
+
+# -- what is said of a message itself
+
+
+def moment(raw: bytes | str | None) -> float | None:
+    """Return seconds since 1970; None for what is no time."""
+    if raw is None:
+        return None
+    try:
+        seconds = float(raw)
+    except ValueError:
+        return None
+    return seconds if _FIRST_MOMENT <= seconds <= _LAST_MOMENT else None
+
+
+def milliseconds(timestamp: int) -> float | None:
+    """Return the seconds since 1970 that a broker's time in milliseconds is; None for what is no time."""
+    return timestamp / 1000 if 0 <= timestamp <= _LAST_MOMENT * 1000 else None
+
+
+def whole(raw: bytes | str | None) -> int | None:
+    """Return a count; None for what is none."""
+    if raw is None or len(raw) > _MOST_OF_A_COUNT or not (raw.isascii() and raw.isdigit()):
+        return None
+    return int(raw)

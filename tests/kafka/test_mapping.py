@@ -10,6 +10,7 @@ from msgkit.dead_letters import dead_copy
 from msgkit.envelope import Envelope, Kind
 from msgkit.errors import InvalidMessage
 from msgkit.policy import GiveUp
+from msgkit.spi.addresses import address, addressed
 from msgkit.values import MAX_BODY, MAX_HEADERS, Headers, check_headers
 from msgkit_kafka.mapping import (
     DUE,
@@ -17,8 +18,6 @@ from msgkit_kafka.mapping import (
     TOMBSTONE,
     WAIT,
     Source,
-    address,
-    addressed,
     encoded,
     sent_on,
     size,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from msgkit.envelope import Envelope, Kind
-from msgkit_rabbitmq.mapping import DUE, END, LEVEL, ORIGIN, address, encoded, header_name, times_back, understood
+from msgkit.spi.addresses import address
+from msgkit_rabbitmq.mapping import DUE, END, LEVEL, ORIGIN, encoded, header_name, times_back, understood
 from msgkit_rabbitmq.wire import Delivered, MalformedTable, Properties, decode_properties, encode_properties
 
 ORDER = Envelope(

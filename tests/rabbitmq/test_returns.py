@@ -1,7 +1,7 @@
 import pytest
 
-from msgkit_rabbitmq import returns
-from msgkit_rabbitmq.returns import Returns
+from msgkit.spi import returns
+from msgkit.spi.returns import Returns
 
 
 def test_what_never_went_back_has_no_count() -> None:

@@ -1,14 +1,20 @@
 """The RocketMQs of these tests, each started once and ended when it is not needed any more."""
 
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
 
+from msgkit.brokers import register_binding
 from msgkit.envelope import new_id
 from msgkit.testing.brokers import RocketMQ
+from msgkit_rocketmq.binding import RocketBinding
 from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.connection import Door
 from tests.brokers.running import running
+from tests.rocketmq.harness import RocketHarness
+
+register_binding("rocketmq", RocketBinding)
 
 #: How brokers keep what they have lent, which their answers depend on.
 KEEPING: Mapping[str, Mapping[str, object]] = {
@@ -17,6 +23,8 @@ KEEPING: Mapping[str, Mapping[str, object]] = {
 }
 #: Asks about half messages after a second, and not after thirty; and knows soon what was said of them.
 ASKING = {"transactionTimeOut": 1000, "transactionCheckInterval": 1000, "transactionOpBatchInterval": 100}
+#: What the conformance suite runs on, on demand, until the binding passes it.
+WANTED = list(filter(None, os.environ.get("MSGKIT_TEST_ROCKETMQS", "").split(",")))
 
 
 @pytest.fixture(
@@ -39,3 +47,18 @@ async def cluster(lending: RocketMQ) -> AsyncIterator[Cluster]:
 def name() -> str:
     """A name that nothing else has."""
     return f"t{new_id()}"
+
+
+@pytest.fixture(
+    scope="package",
+    params=[pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"rocketmq-checked-{name}")) for name in WANTED],
+)
+def checked(request: pytest.FixtureRequest) -> Iterator[RocketMQ]:
+    """One behind a proxy."""
+    yield from running(RocketMQ(provider="process", proxied=True, config={**ASKING, **KEEPING[request.param]}))
+
+
+@pytest.fixture
+async def harness(checked: RocketMQ) -> AsyncIterator[RocketHarness]:
+    async with RocketHarness(checked) as harness:
+        yield harness

@@ -58,7 +58,7 @@ class Beats:
 async def cluster(names: Address, timeout: float = 5.0) -> AsyncGenerator[Cluster]:
     found = Cluster(Door(timeout=timeout), [names], client="me")
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             yield found
     finally:
         await found.close()
@@ -81,6 +81,13 @@ async def test_a_broker_is_asked_where_the_name_server_says_it_is() -> None:
         answer = await ours.ask(route.masters["a"], OFFSET, {"topic": "t", "queueId": 0})
         assert answer.fields == {"offset": "7"}
         assert await ours.version(broker) == 479
+
+
+async def test_a_broker_is_connected_once_however_many_ask_at_once() -> None:
+    beats = Beats()
+    async with facing({Request.HEART_BEAT: beats, OFFSET: Frame(0)}) as (broker, ours):
+        await asyncio.gather(*(ours.ask(broker, OFFSET) for _ in range(20)))
+        assert beats.heard.qsize() == 1
 
 
 async def test_an_answer_is_a_failure_unless_it_is_accepted() -> None:
@@ -213,7 +220,7 @@ async def test_every_broker_hears_who_is_there_and_hears_it_again() -> None:
         peer({Request.HEART_BEAT: one}) as a,
         peer({Request.HEART_BEAT: other}) as b,
         peer(Told(a=a, b=b).said) as names,
-        cluster(names, timeout=0.4) as ours,
+        cluster(names, timeout=1.0) as ours,
     ):
         await ours.presence.produce("makers")
         await ours.presence.consume("takers", [Interest("t", "x || y", version=5)])
@@ -229,6 +236,15 @@ async def test_every_broker_hears_who_is_there_and_hears_it_again() -> None:
             assert (interest["topic"], interest["subString"], interest["subVersion"]) == ("t", "x || y", 5)
             assert interest["tagsSet"] == ["x", "y"]
             assert json.loads((await broker.heard.get()).body) == said
+
+
+async def test_a_broker_that_name_servers_do_not_know_yet_hears_it_as_long_as_it_is_connected() -> None:
+    beats = Beats()
+    async with peer({Request.HEART_BEAT: beats}) as broker, peer(Told().said) as names, cluster(names) as ours:
+        await ours.version(broker)
+        await beats.heard.get()
+        await ours.presence.produce("makers")
+        assert json.loads((await beats.heard.get()).body)["producerDataSet"] == [{"groupName": "makers"}]
 
 
 async def test_a_broker_hears_who_is_there_before_anything_else_is_asked_of_it() -> None:
@@ -278,7 +294,7 @@ async def test_a_broker_that_is_silent_is_taken_for_gone_while_nothing_is_asked_
     async def wait(_: Frame) -> None:
         went_silent.set()
 
-    async with facing({Request.HEART_BEAT: beat, Request.NOTIFICATION: wait}, timeout=0.4) as (broker, ours):
+    async with facing({Request.HEART_BEAT: beat, Request.NOTIFICATION: wait}, timeout=1.0) as (broker, ours):
         with pytest.raises(Unanswered, match="nothing was heard"):
             await ours.ask(broker, Request.NOTIFICATION, within=60)
 
@@ -368,7 +384,7 @@ async def test_a_lost_broker_is_heard_with_the_reason_and_our_own_end_is_not() -
     def on_lost(address: Address, why: str) -> None:
         lost.put_nowait((address, why))
 
-    async with peer(hang_up) as broker, peer({}) as other, asyncio.timeout(5):
+    async with peer(hang_up) as broker, peer({}) as other, asyncio.timeout(20):
         found = Cluster(Door(), [broker], on_lost=on_lost)
         await found.version(other)
         with pytest.raises(Unanswered):

@@ -9,7 +9,8 @@ import pytest
 from msgkit.patterns import compile_pattern
 from msgkit.spi import RouteSpec
 from msgkit.topology import ExchangeKind
-from msgkit_rocketmq.expressions import EVERYTHING, Expression, expression_of
+from msgkit_rocketmq.client.popping import EVERYTHING, Filter
+from msgkit_rocketmq.expressions import expression_of
 
 
 def route(subject: str, kind: ExchangeKind = "topic") -> RouteSpec:
@@ -19,14 +20,14 @@ def route(subject: str, kind: ExchangeKind = "topic") -> RouteSpec:
 @pytest.mark.parametrize(
     ("subjects", "expression"),
     [
-        (["placed"], Expression("TAG", "placed")),
-        (["b", "a", "b"], Expression("TAG", "a || b")),
-        (["placed.*"], Expression("SQL92", "(TAGS STARTSWITH 'placed.')")),
-        (["placed.#"], Expression("SQL92", "(TAGS STARTSWITH 'placed')")),
-        (["*.eu"], Expression("SQL92", "(TAGS ENDSWITH '.eu')")),
-        (["#.eu"], Expression("SQL92", "(TAGS ENDSWITH 'eu')")),
-        (["a.*.b.#.c"], Expression("SQL92", "(TAGS STARTSWITH 'a.' AND TAGS ENDSWITH 'c')")),
-        (["a.*", "b"], Expression("SQL92", "(TAGS = 'b') OR (TAGS STARTSWITH 'a.')")),
+        (["placed"], Filter("TAG", "placed")),
+        (["b", "a", "b"], Filter("TAG", "a || b")),
+        (["placed.*"], Filter("SQL92", "(TAGS STARTSWITH 'placed.')")),
+        (["placed.#"], Filter("SQL92", "(TAGS STARTSWITH 'placed')")),
+        (["*.eu"], Filter("SQL92", "(TAGS ENDSWITH '.eu')")),
+        (["#.eu"], Filter("SQL92", "(TAGS ENDSWITH 'eu')")),
+        (["a.*.b.#.c"], Filter("SQL92", "(TAGS STARTSWITH 'a.' AND TAGS ENDSWITH 'c')")),
+        (["a.*", "b"], Filter("SQL92", "(TAGS = 'b') OR (TAGS STARTSWITH 'a.')")),
         (["#"], EVERYTHING),
         (["*"], EVERYTHING),
         (["placed.*", "#"], EVERYTHING),
@@ -37,13 +38,13 @@ def route(subject: str, kind: ExchangeKind = "topic") -> RouteSpec:
         ([], EVERYTHING),
     ],
 )
-def test_a_pattern_becomes_a_tag_or_what_begins_and_ends_tags(subjects: list[str], expression: Expression) -> None:
+def test_a_pattern_becomes_a_tag_or_what_begins_and_ends_tags(subjects: list[str], expression: Filter) -> None:
     assert expression_of([route(subject) for subject in subjects]) == expression
 
 
 def test_other_kinds_of_exchanges_filter_by_a_subject_or_in_the_consumer() -> None:
     assert expression_of([route("a.*", "direct")]) == EVERYTHING
-    assert expression_of([route("a.b", "direct")]) == Expression("TAG", "a.b")
+    assert expression_of([route("a.b", "direct")]) == Filter("TAG", "a.b")
     assert expression_of([route("#", "fanout")]) == EVERYTHING
     assert expression_of([route("#", "headers"), route("a")]) == EVERYTHING
 
@@ -60,10 +61,10 @@ def test_no_expression_leaves_out_what_a_pattern_matches() -> None:
         assert not missed, (pattern, expression)
 
 
-def lets_through(expression: Expression, tag: str) -> bool:
+def lets_through(expression: Filter, tag: str) -> bool:
     if expression == EVERYTHING:
         return True
     if expression.kind == "TAG":
-        return tag in expression.text.split(" || ")
+        return tag in expression.expression.split(" || ")
     tests = {"STARTSWITH": tag.startswith, "ENDSWITH": tag.endswith}
-    return all(tests[how](part) for how, part in findall(r"TAGS (\w+) '([^']*)'", expression.text))
+    return all(tests[how](part) for how, part in findall(r"TAGS (\w+) '([^']*)'", expression.expression))

@@ -1,6 +1,7 @@
 """Frames as they are written and read: each way, and whatever comes."""
 
 import json
+from itertools import count
 from random import Random
 from struct import pack
 
@@ -154,8 +155,12 @@ def test_what_a_broker_refuses_because_it_is_busy_or_stopping_passes(code: Respo
         pack(">I", 5 << 24 | 2) + b"{}",
         pack(">I", 1 << 24 | 2) + b"{}",
         binary(ASKED._replace(code=1))[:-20],
+        # A text goes on beyond the header, and begins before it.
+        binary(Frame(1, remark="remark")).replace(pack(">i", 6), pack(">i", 60)),
+        binary(Frame(1, remark="remark")).replace(pack(">i", 6), pack(">i", -6)),
+        binary(Frame(1, {"name": "value"})).replace(pack(">i", 5), pack(">i", 500)),
     ],
-    ids=lambda data: repr(bytes(data[:24])),
+    ids=count(),
 )
 def test_what_is_no_frame_is_refused(data: bytes) -> None:
     with pytest.raises(Unreadable):

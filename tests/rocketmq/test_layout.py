@@ -5,7 +5,8 @@ import pytest
 from msgkit.errors import ConfigurationError, TopologyMismatch
 from msgkit.spi import ExchangeSpec, QueueSpec, RouteSpec, Topology
 from msgkit.values import Option
-from msgkit_rocketmq.layout import Layout, foreign, retry_topic
+from msgkit_rocketmq.client.handles import retry_topic
+from msgkit_rocketmq.layout import Layout, foreign
 from msgkit_rocketmq.options import RocketQueue, RocketTopic
 
 LAYOUT = Layout()
@@ -102,7 +103,7 @@ def test_a_name_that_rocketmq_has_no_room_for_is_refused(name: str, why: str) ->
 
 def test_a_group_leaves_room_for_the_topic_of_what_it_tries_again() -> None:
     longest = LAYOUT.group_of(QueueSpec(name="g" * 120))
-    assert len(retry_topic(longest, LAYOUT.exchange_topic("t" * 127))) == 255
+    assert len(retry_topic(LAYOUT.exchange_topic("t" * 127), longest)) == 255
     with pytest.raises(ConfigurationError, match=r"the group of queue .* has 121 characters, and at most 120 fit"):
         LAYOUT.group_of(QueueSpec(name="g" * 121))
 

@@ -172,10 +172,10 @@ async def test_who_takes_what_is_new_is_given_what_came_back_as_well(cluster: Cl
     (each,) = await taken(cluster, source)
     await lend(cluster, share(source), each.handle, 0)
     assert await wait(cluster, source._replace(came_back=True), patience=LATE)
-    (back,) = await taken(cluster, source)
+    (back,) = await taken(cluster, source, lease=1)
     assert (back.record.topic, back.record.body, back.attempt) == (name, b"x", 2)
     await accept_all(cluster, share(source), [back.handle])
-    assert not await has_new(cluster, source._replace(came_back=True))
+    assert not await wait(cluster, source._replace(came_back=True), patience=1 + LATE)
 
 
 async def test_what_is_lent_for_longer_is_settled_by_the_new_handle(cluster: Cluster, name: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from secrets import token_hex
 from types import MappingProxyType
 
@@ -66,7 +66,7 @@ class Cluster:
             door, self._greet, on_request=self._incoming.take, on_lost=self._lost, hint=_ADVERTISED
         )
         self.presence = Presence(
-            client or f"{os.getpid()}@{token_hex(8)}", self._ask_known, self.masters, every=door.timeout / 2
+            client or f"{os.getpid()}@{token_hex(8)}", self._ask_known, self._everybody, every=door.timeout / 2
         )
 
     # -- brokers
@@ -185,6 +185,16 @@ class Cluster:
 
     async def _ask_known(self, address: Address, request: Request, fields: Mapping[str, Value], body: bytes) -> Frame:
         return await self.ask(address, request, fields, body, within=self._door.timeout / 2)
+
+    async def _everybody(self) -> Collection[Address]:
+        """Return where brokers are, as far as anybody knows: name servers that have just started do not know of all."""
+        connected = {each.address for each in self._brokers.open}
+        try:
+            return connected.union((await self.masters()).values())
+        except NotWritten:
+            if connected:
+                return connected
+            raise
 
     def _lost(self, connection: Connection) -> None:
         self._routing.doubt(connection.address)

@@ -17,6 +17,8 @@ __all__ = ["Connection", "Door"]
 
 #: No frame is larger: what announces more is not RocketMQ.
 _MOST = 1 << 27
+#: Brokers end the connection, and with it all that waits there, when they are given more.
+_MOST_TAKEN = 1 << 24
 #: Seconds for the other side to take our last words.
 _LINGER = 1.0
 #: Unsent bytes above which nothing more is to be written.
@@ -109,7 +111,7 @@ class Connection(asyncio.Protocol):
         """Return the answer, whatever it says.
 
         :param deadline: by the loop's clock
-        :raises NotWritten: when there is no connection, or no room in it
+        :raises NotWritten: when there is no connection, or no room in it; `Unfit`, when it is too much
         :raises Unanswered: when it ends before the answer, or time is up
         """
         if self._outbox.is_full:
@@ -153,7 +155,10 @@ class Connection(asyncio.Protocol):
         if self._door.credentials is not None:
             said = self._door.credentials.signed(said, body)
         self._opaque = self._opaque + 1 & 0x7FFF_FFFF
-        self._outbox.write(encode(Frame(request, said, body, self._opaque, is_oneway=is_oneway)))
+        frame = encode(Frame(request, said, body, self._opaque, is_oneway=is_oneway))
+        if len(frame) > _MOST_TAKEN:
+            raise Unfit(f"{self.address}: nobody takes {len(frame):,} bytes at once; {_MOST_TAKEN:,} is the most")
+        self._outbox.write(frame)
         return self._opaque
 
     def _expire(self, opaque: int, asked_at: float) -> None:

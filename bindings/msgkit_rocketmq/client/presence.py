@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from asyncio import Task
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgkit.reaching import Address
@@ -42,14 +42,14 @@ class Presence:
         self,
         client: str,
         ask: _Ask,
-        masters: Callable[[], Awaitable[Mapping[str, Address]]],
+        brokers: Callable[[], Awaitable[Collection[Address]]],
         *,
         every: float,
     ) -> None:
         #: What brokers know this client by.
         self.client = client
         self._ask = ask
-        self._masters = masters
+        self._brokers = brokers
         self._every = every
         self._producers: set[str] = set()
         self._consumers: dict[str, Sequence[Interest]] = {}
@@ -104,7 +104,7 @@ class Presence:
         farewell = self._farewell(group)
         self._producers.discard(group)
         self._consumers.pop(group, None)
-        addresses = (await self._masters()).values()
+        addresses = await self._brokers()
         await self._heard(self._ask(each, Request.UNREGISTER_CLIENT, farewell, b"") for each in addresses)
 
     async def close(self, addresses: Sequence[Address]) -> None:
@@ -125,7 +125,7 @@ class Presence:
 
     async def _tell(self) -> None:
         said = self.said
-        addresses = (await self._masters()).values()
+        addresses = await self._brokers()
         await self._heard(self._ask(each, Request.HEART_BEAT, {}, said) for each in addresses)
 
     async def _tell_always(self) -> None:

@@ -1,0 +1,77 @@
+"""Telling brokers what is done: all that is done meanwhile at once, and again until they have heard."""
+
+import asyncio
+from asyncio import Task
+from collections import deque
+from collections.abc import Sequence
+
+from msgkit.spi.pauses import pause
+from msgkit_rocketmq.client.cluster import Cluster
+from msgkit_rocketmq.client.errors import ClientError, Refused
+from msgkit_rocketmq.client.settling import Share, accept_all
+from msgkit_rocketmq.loans import Loan
+
+__all__ = ["Acceptances"]
+
+_MOST = 512
+_WITHIN = 5.0
+
+
+class Acceptances:
+    """Those of one consumer that its brokers have not heard of."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[Share, deque[Loan]] = {}
+        self._telling: dict[Share, Task[None]] = {}
+        self._renewing = 0
+
+    def put(self, loan: Loan) -> None:
+        if loan.renewing is not None:
+            # It is the new handle that settles it.
+            self._renewing += 1
+            loan.renewing.add_done_callback(lambda _: self._renewed(loan))
+            return
+        self._waiting.setdefault(loan.share, deque()).append(loan)
+        if loan.share not in self._telling:
+            self._telling[loan.share] = self._loop.create_task(self._tell(loan.share))
+
+    def _renewed(self, loan: Loan) -> None:
+        self._renewing -= 1
+        self.put(loan)
+
+    async def _tell(self, share: Share) -> None:
+        waiting, failures = self._waiting[share], 0
+        try:
+            while waiting:
+                some = [waiting.popleft() for _ in range(min(len(waiting), _MOST))]
+                try:
+                    await accept_all(self._cluster, share, [loan.handle for loan in some], within=_WITHIN)
+                    failures = 0
+                except ClientError as error:
+                    waiting.extendleft(reversed(self._left(some, error)))
+                    failures += 1
+                    await asyncio.sleep(pause(failures))
+        finally:
+            del self._telling[share]
+
+    def _left(self, loans: Sequence[Loan], error: ClientError) -> Sequence[Loan]:
+        """Return those that it is of use to tell of again: of the others the broker does not want to hear."""
+        if isinstance(error, Refused) and not error.passes:
+            return ()
+        return [loan for loan in loans if loan.ends_at > self._loop.time()]
+
+    async def finish(self, patience: float) -> None:
+        """Return when all is told, or after so many seconds."""
+        until = self._loop.time() + patience
+        while (self._telling or self._renewing) and (left := until - self._loop.time()) > 0:
+            if self._telling:
+                await asyncio.wait(tuple(self._telling.values()), timeout=left)
+            else:
+                await asyncio.sleep(min(left, 0.01))
+        tasks = tuple(self._telling.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

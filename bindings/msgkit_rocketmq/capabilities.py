@@ -1,0 +1,62 @@
+"""What a RocketMQ keeps, by what its brokers say of themselves."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from msgkit.errors import ConfigurationError
+from msgkit.spi import NATIVE, Capabilities, DelayLimits, Emulated, Order, Power, Refused, Shared, Support
+from msgkit_rocketmq.client.brokers import Settings
+
+__all__ = ["capabilities"]
+
+#: Between a settlement and when the broker has it on its disk, if it is killed: it writes every 5 s.
+_SETTLE_WINDOW = 6.0
+#: How late what is tried again may be: brokers look through what was lent in rounds, unless they keep it at hand.
+_LATENESS, _LATENESS_AT_HAND = 8.0, 2.5
+#: Brokers delete what is older, taken or not. It is a setting of theirs, and this is what it is if nobody changes it.
+_RETENTION = 72 * 3600.0
+_POWERS: Mapping[Power, Support] = {
+    Power.ORDERED: NATIVE,
+    Power.STRICT: Refused(
+        "it cannot tell whether dead letters of a key wait", "use ordered=True, or dead_letters=False"
+    ),
+    Power.DELAY: NATIVE,
+    Power.DELIVER_AT: NATIVE,
+    Power.PRIORITY: Refused("a queue is read in the order in which it was written", "use a queue for each priority"),
+    Power.REQUIRE_ROUTE: Refused("a topic does not know who reads it", "send to the queue itself"),
+    Power.HEADERS_EXCHANGE: Emulated("filters in the consumers", "the transport of what is not for them"),
+    Power.TRANSACTION: Refused(
+        "it commits one message at a time, and no settlement",
+        "use send_many() or pipeline(), which say of each message what became of it",
+    ),
+    Power.START: NATIVE,
+    Power.PRUNE: Refused("routes are filters of consumers: none is left behind"),
+}
+
+
+def capabilities(brokers: Sequence[Settings]) -> Capabilities:
+    """Return what is kept where all of these are.
+
+    :raises ConfigurationError: when one of them lends no messages
+    """
+    if not all(broker.lends for broker in brokers):
+        msg = "RocketMQ lends messages to consumers only with its timers: set timerWheelEnable=true on every broker"
+        raise ConfigurationError(msg)
+    at_hand = all(broker.keeps_leases for broker in brokers)
+    return Capabilities(
+        broker="RocketMQ",
+        durable=True,
+        shared=Shared.NETWORK,
+        order=Order.QUEUE,
+        settle_window=_SETTLE_WINDOW,
+        retention=_RETENTION,
+        delay=DelayLimits(
+            longest=float(min(broker.longest_delay for broker in brokers)),
+            lateness=_LATENESS_AT_HAND if at_hand else _LATENESS,
+            clock="broker",
+        ),
+        forks=True,
+        exact_attempts=False,
+        leases=True,
+        powers=MappingProxyType(_POWERS),
+    )

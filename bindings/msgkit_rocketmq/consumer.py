@@ -1,0 +1,346 @@
+"""One consumer of one queue: credit in, deliveries out, settlements back."""
+
+import asyncio
+import logging
+from asyncio import Future, Task
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from msgkit.envelope import Envelope, Kind, Receipt
+from msgkit.errors import MessagingError, SendRefused
+from msgkit.settlement import Accept
+from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
+from msgkit.spi.addresses import address
+from msgkit_rocketmq.accepting import Acceptances
+from msgkit_rocketmq.client.errors import ClientError
+from msgkit_rocketmq.client.places import Broker
+from msgkit_rocketmq.client.popping import MOST, Source
+from msgkit_rocketmq.client.settling import Share, lend
+from msgkit_rocketmq.client.taking import Taken
+from msgkit_rocketmq.home import Home
+from msgkit_rocketmq.loans import Loan, Loans, taken_back
+from msgkit_rocketmq.mapping import understood
+from msgkit_rocketmq.memory import Memory
+from msgkit_rocketmq.sources import feeds_of, sources_at
+from msgkit_rocketmq.takers import Taker
+
+__all__ = ["RocketConsumer"]
+
+_log = logging.getLogger("msgkit.rocketmq")
+#: Seconds between two looks at which brokers have the topics.
+_LOOKS = 5.0
+#: Seconds for brokers to hear what was settled when a consumer is closed.
+_PATIENCE = 5.0
+#: Seconds for which nobody is given what cannot be read.
+_UNREADABLE = 60.0
+#: So often a message may come back until it is tried again as a copy, of which nobody counts how often it did.
+_WORN = 4
+#: Of what has no copies: so many returns are one crash, since others than we may have given it back.
+_RETURNS = 5
+
+
+class RocketConsumer:
+    """Takes from all brokers that have the topics of its queue, from `open` to `close`."""
+
+    #: Of an ordered queue, brokers hold what is behind the message that is tried again.
+    holds = False
+
+    def __init__(self, home: Home, subscription: Subscription, sink: Sink) -> None:
+        self._home = home
+        self._sink = sink
+        self._queue = queue = subscription.queue
+        self._most_bytes = subscription.max_bytes
+        self._loop = asyncio.get_running_loop()
+        self._lease = home.settings.lease
+        self._group = home.layout.group_of(queue)
+        self._feeds = feeds_of(queue, home.layout)
+        self._own = home.layout.own_topic(queue)
+        self._takers: dict[Source, Task[None]] = {}
+        self._watching: Task[None] | None = None
+        self._credit = self._bytes = 0
+        #: The largest that came: the next may be as large.
+        self._largest = 1
+        self._has_room: Future[None] | None = None
+        self._inbox: deque[tuple[Loan, Envelope]] = deque()
+        self._loans = Loans(home.cluster, self._lease, self._lost)
+        self._acceptances = Acceptances(home.cluster)
+        self._giving_back: set[Task[None]] = set()
+        self._copies: dict[Future[Receipt], Loan] = {}
+        self._memory = Memory()
+        self._drained = False
+
+    @property
+    def queue_name(self) -> str:
+        return self._queue.name
+
+    def event(self, event: Event) -> None:
+        self._sink.event(event)
+
+    def trouble(self) -> None:
+        """Hear that a broker was lost."""
+        self._memory.trouble(self._loop.time())
+
+    async def open(self) -> None:
+        """Take part.
+
+        :raises ClientError: when it is not known where the topics are
+        """
+        await self._look()
+        self._watching = self._loop.create_task(self._watch())
+
+    # -- from where
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOKS)
+            try:
+                await self._look()
+            except ClientError as error:
+                _log.debug("queue %r: it is not known where its topics are: %s", self.queue_name, error)
+
+    async def _look(self) -> None:
+        """Take from those brokers that have the topics now."""
+        wanted: list[Source] = []
+        returns = not self._home.has_newer_returns
+        for feed in self._feeds.values():
+            route = await self._home.cluster.route(feed.topic)
+            for name in sorted({at.broker for at in route.readable}):
+                broker = Broker(name, route.masters[name])
+                wanted += sources_at(feed, broker, self._group, in_order=bool(self._queue.ordered), returns=returns)
+        for source in [each for each in self._takers if each not in wanted]:
+            self._takers.pop(source).cancel()
+        for source in wanted:
+            if source not in self._takers and not self._drained:
+                taker = Taker(self._home.cluster, self._home.popping, source, self, self._lease)
+                self._takers[source] = self._loop.create_task(taker.work())
+
+    # -- for takers
+
+    async def room(self) -> int:
+        while self._credit <= 0 or self._bytes >= self._most_bytes:
+            if self._has_room is None:
+                self._has_room = self._loop.create_future()
+            await asyncio.shield(self._has_room)
+        room = min(self._credit, MOST, max(1, (self._most_bytes - self._bytes) // self._largest))
+        self._credit -= room
+        return room
+
+    def came(self, source: Source, taken: Sequence[Taken], room: int, asked_at: float, /) -> None:
+        share = Share(source.broker, source.topic, source.group)
+        unused = room
+        for each in taken:
+            unused -= self._took(each, Loan(each, share, asked_at + self._lease))
+        self._more_room(unused)
+        self._hand_over()
+
+    def _took(self, taken: Taken, loan: Loan) -> bool:
+        """Tell whether a message is one for the core."""
+        record, feed = taken.record, self._feeds[loan.share.topic]
+        if record.trouble is not None:
+            self._home.alarm(self.queue_name, f"message {record.id} cannot be read: {record.trouble}")
+            self._give_back(loan, _UNREADABLE)
+            return False
+        envelope = understood(record, feed.addressee, loan.returned)
+        if not feed.takes(envelope) or self._memory.knows(loan.place, self._loop.time()):
+            self._acceptances.put(loan)
+            return False
+        self._loans.add(loan)
+        self._bytes += loan.size
+        self._largest = max(self._largest, loan.size)
+        self._inbox.append((loan, envelope))
+        return True
+
+    def _hand_over(self) -> None:
+        if self._drained:
+            self._give_back_inbox()
+            return
+        batch: list[RawDelivery] = []
+        while self._inbox:
+            loan, envelope = self._inbox.popleft()
+            if loan.is_open:
+                loan.raw = self._delivery(loan, envelope)
+                batch.append(loan.raw)
+        if batch:
+            self._sink.deliver(batch)
+
+    def _delivery(self, loan: Loan, envelope: Envelope) -> RawDelivery:
+        broker, topic, queue, _ = loan.place
+        lane = (broker, topic, queue) if self._queue.ordered else envelope.key
+        crashes = 0
+        if loan.returned:
+            crashes = max(0, loan.returned - self._home.returns.count(self.queue_name, envelope.message_id))
+        if not self._has_copies:
+            crashes //= _RETURNS
+        return RawDelivery(envelope, envelope.attempt, crashes, lane, loan, loan)
+
+    @property
+    def _has_copies(self) -> bool:
+        return self._own is not None and not self._queue.ordered
+
+    def _more_room(self, n: int) -> None:
+        self._credit += n
+        if self._has_room is not None and self._credit > 0 and self._bytes < self._most_bytes:
+            has_room, self._has_room = self._has_room, None
+            has_room.set_result(None)
+
+    def _lost(self, loan: Loan) -> None:
+        self._let_go(loan)
+        if loan.raw is not None:
+            self._sink.lost(loan)
+        else:
+            self._more_room(1)
+
+    def _let_go(self, loan: Loan) -> None:
+        self._loans.end(loan)
+        self._bytes -= loan.size
+        self._more_room(0)
+
+    # -- for the core
+
+    def credit(self, n: int, /) -> None:
+        self._more_room(n)
+
+    def settle(self, delivery: RawDelivery, how: RawSettlement, /) -> "Future[None] | None":
+        loan = delivery.handle
+        if not isinstance(loan, Loan):
+            raise TypeError(f"{delivery!r} is not a delivery of this broker")
+        if not loan.is_open:
+            return self._failed(taken_back(delivery))
+        match how:
+            case Accept():
+                self._accept(loan, delivery.envelope)
+                return None
+            case Dead():
+                return self._copied(loan, delivery, how.copy, origin=None)
+            case Release() | RetryCopy():
+                return self._come_again(loan, delivery, how)
+
+    def _come_again(self, loan: Loan, delivery: RawDelivery, how: Release | RetryCopy) -> "Future[None]":
+        envelope = delivery.envelope
+        if isinstance(how, Release) and self._has_copies:
+            # The broker would count it as it counts a failure, and be in no hurry.
+            copy = envelope._replace(destination=self.queue_name, kind=Kind.QUEUE, require_route=False)
+        elif isinstance(how, RetryCopy) and self._is_worn(loan):
+            copy = how.copy._replace(delay=how.after)
+        else:
+            return self._returned(loan, delivery, how.after if isinstance(how, RetryCopy) else 0.0)
+        return self._copied(loan, delivery, copy, origin=address(envelope.kind, envelope.destination))
+
+    def _is_worn(self, loan: Loan) -> bool:
+        return loan.returned >= _WORN and self._has_copies
+
+    def _failed(self, error: MessagingError) -> "Future[None]":
+        future: Future[None] = self._loop.create_future()
+        future.set_exception(error)
+        return future
+
+    def _accept(self, loan: Loan, envelope: Envelope) -> None:
+        self._let_go(loan)
+        self._memory.note(loan.place, self._loop.time())
+        self._home.returns.forget(self.queue_name, envelope.message_id)
+        self._acceptances.put(loan)
+
+    # -- copies: the original ends when the broker has its copy
+
+    def _copied(self, loan: Loan, delivery: RawDelivery, copy: Envelope, origin: str | None) -> "Future[None]":
+        settled: Future[None] = self._loop.create_future()
+        sent = self._home.publisher.send(copy, is_copy=True, origin=origin)
+        self._copies[sent] = loan
+        sent.add_done_callback(partial(self._copy_sent, settled, loan, delivery))
+        return settled
+
+    def _copy_sent(self, settled: "Future[None]", loan: Loan, delivery: RawDelivery, sent: "Future[Receipt]") -> None:
+        del self._copies[sent]
+        error: BaseException | None = taken_back(delivery) if sent.cancelled() else sent.exception()
+        # The original ends also when nobody waits for that any more: its copy is there.
+        if error is None and loan.is_open:
+            self._accept(loan, delivery.envelope)
+        elif error is None:
+            error = taken_back(delivery)
+        if settled.done():
+            return
+        if error is None:
+            settled.set_result(None)
+        else:
+            settled.set_exception(error)
+
+    # -- giving back: it comes again, now or later
+
+    def _returned(self, loan: Loan, delivery: RawDelivery, after: float) -> "Future[None]":
+        settled: Future[None] = self._loop.create_future()
+        self._loans.end(loan)
+
+        def done(error: ClientError | None) -> None:
+            if error is None:
+                self._home.returns.note(self.queue_name, delivery.envelope.message_id)
+                self._let_go(loan)
+            elif loan.ends_at > self._loop.time():
+                self._loans.reopen(loan)
+            else:
+                self._lost(loan)
+            if not settled.done() and error is None:
+                settled.set_result(None)
+            elif not settled.done():
+                settled.set_exception(SendRefused(f"message {delivery.envelope.message_id} is not given back: {error}"))
+
+        self._give_back(loan, after, done)
+        return settled
+
+    def _give_back(self, loan: Loan, after: float, done: Callable[[ClientError | None], None] = lambda _: None) -> None:
+        task = self._loop.create_task(self._give_back_now(loan, after, done))
+        self._giving_back.add(task)
+        task.add_done_callback(self._giving_back.discard)
+
+    async def _give_back_now(self, loan: Loan, after: float, done: Callable[[ClientError | None], None]) -> None:
+        if loan.renewing is not None:
+            await asyncio.shield(loan.renewing)
+        try:
+            await lend(self._home.cluster, loan.share, loan.handle, after, within=_PATIENCE)
+        except ClientError as error:
+            done(error)
+        else:
+            done(None)
+
+    def _give_back_inbox(self) -> None:
+        while self._inbox:
+            loan, envelope = self._inbox.popleft()
+            if loan.is_open:
+                self._release(loan, self._delivery(loan, envelope))
+
+    def _release(self, loan: Loan, delivery: RawDelivery) -> None:
+        self._come_again(loan, delivery, Release()).add_done_callback(_look_at)
+
+    # -- the end
+
+    async def drain(self) -> None:
+        self._drained = True
+        tasks = [*self._takers.values(), *([self._watching] if self._watching is not None else [])]
+        self._takers.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._give_back_inbox()
+
+    async def close(self) -> None:
+        await self.drain()
+        for loan in tuple(self._loans.open):
+            if loan.raw is not None and loan not in self._copies.values():
+                self._release(loan, loan.raw)
+        if self._copies:
+            await asyncio.wait(tuple(self._copies), timeout=_PATIENCE)
+        for sent in tuple(self._copies):
+            if self._home.publisher.abandon(sent):
+                sent.cancel()
+        if self._giving_back:
+            await asyncio.wait(tuple(self._giving_back), timeout=_PATIENCE)
+        await self._acceptances.finish(_PATIENCE)
+        await self._loans.close()
+        await self._home.leave(self._queue, self)
+
+
+def _look_at(settled: "Future[None]") -> None:
+    """See an error, if there is one: then it comes back when its lease ends."""
+    if not settled.cancelled():
+        settled.exception()

@@ -1,0 +1,35 @@
+"""What a RocketMQ keeps, by what its brokers say."""
+
+from dataclasses import replace
+
+import pytest
+
+from msgkit.errors import ConfigurationError
+from msgkit_rocketmq.capabilities import capabilities
+from msgkit_rocketmq.client.brokers import Settings
+
+PLAIN = Settings(
+    cluster="DefaultCluster",
+    largest_message=4 * 1024 * 1024,
+    longest_delay=3 * 24 * 3600,
+    keeps_leases=False,
+    filters_pulled=True,
+    lends=True,
+    makes_topics=False,
+    makes_groups=True,
+    newer_retry_topics=False,
+    moves_groups=True,
+    asks_after=6,
+    asks_every=30,
+)
+
+
+def test_the_slowest_broker_says_how_late_a_retry_may_be_and_the_strictest_how_long_a_delay() -> None:
+    quick = replace(PLAIN, keeps_leases=True)
+    assert capabilities([quick, quick]).delay.lateness < capabilities([quick, PLAIN]).delay.lateness
+    assert capabilities([PLAIN, replace(PLAIN, longest_delay=60)]).delay.longest == 60
+
+
+def test_brokers_that_lend_nothing_are_refused_with_what_to_set() -> None:
+    with pytest.raises(ConfigurationError, match="set timerWheelEnable=true on every broker"):
+        capabilities([PLAIN, replace(PLAIN, lends=False)])
