@@ -27,6 +27,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
 #: Where these stand in /proc/<pid>/stat, counted from behind the parent.
 _THREADS, _STARTED = 15, 17
+#: Bytes of a line in /proc, and more.
+_ENOUGH = 4096
 #: Seconds between two looks at whether the parent is alive, where its pipe was inherited by others.
 _LOOK = 0.5
 #: Seconds that a thread may take to stop: one that waits for a disk does so later.
@@ -179,15 +181,24 @@ def _below(processes: list[_Process], pids: set[int]) -> list[_Process]:
 
 def _processes(*, dead: bool = False) -> Iterator[_Process]:
     """Yield each living process of this machine. Where there is no /proc, only containers are kept."""
-    for folder in _PROC.iterdir() if _PROC.is_dir() else ():
-        # One that ends meanwhile takes its file with it; and not all folders are processes.
-        with suppress(OSError, ValueError):
-            pid = int(folder.name)
-            # What comes after the name, which may hold anything.
-            state, parent, *rest = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            # One that was killed has its files, and its ports, until the last of its threads has ended.
-            if dead or state not in "ZX" or int(rest[_THREADS]) > 1:
-                yield _Process(pid, int(rest[_STARTED]), int(parent))
+    # It is asked twenty times a second while a broker starts: by paths it would take a sixth of a processor.
+    for name in os.listdir(_PROC) if _PROC.is_dir() else ():  # noqa: PTH208 -- see above
+        if name.isdecimal():
+            # One that ends meanwhile takes its file with it.
+            with suppress(OSError, ValueError):
+                # What comes after the name, which may hold anything.
+                state, parent, *rest = _read(f"{_PROC}/{name}/stat").rpartition(b")")[2].split()
+                # One that was killed has its files, and its ports, until the last of its threads has ended.
+                if dead or state not in b"ZX" or int(rest[_THREADS]) > 1:
+                    yield _Process(int(name), int(rest[_STARTED]), int(parent))
+
+
+def _read(file: str) -> bytes:
+    opened = os.open(file, os.O_RDONLY)
+    try:
+        return os.read(opened, _ENOUGH)
+    finally:
+        os.close(opened)
 
 
 def _remove_containers(instance: str, *, patience: float) -> None:
