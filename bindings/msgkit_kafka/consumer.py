@@ -55,8 +55,7 @@ class KafkaConsumer:
         self._parts: dict[Partition, Part] = {}
         self._credit = self._bytes = 0
         self._feed = Feed(home.fetcher, on_came=self._look, on_failed=self._unreadable)
-        self._handing_over = False
-        self._drained = self._closing = False
+        self._handing_over = self._drained = self._closing = False
         self._own = own_topic(self._queue)
         self._membership: Membership | ByHand
         self._commits: Commits | NoCommits
