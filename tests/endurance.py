@@ -6,17 +6,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from msgkit.testing.conformance.handlers import accept
+from msgkit.testing.conformance.handlers import accept, takes
 from msgkit.testing.conformance.harness import Harness
 from msgkit.testing.conformance.lab import Lab
 from msgkit.testing.conformance.ledger.records import Began
 from msgkit.testing.conformance.soak import Soak
 from msgkit.topology import Queue
 
-__all__ = ["KILLS", "SECONDS", "SEEDS", "kill_consumers", "of_version", "run_at_random", "sending"]
+__all__ = ["KILLS", "SECONDS", "SEEDS", "has_some", "kill_consumers", "of_version", "run_at_random", "sending", "visit"]
 
 #: A few here; many on demand.
 KILLS = int(os.environ.get("MSGKIT_TEST_ROUNDS", "5"))
+VISITS = 20
 _ASKED = {"MSGKIT_TEST_SEED", "MSGKIT_TEST_SEEDS"} & os.environ.keys()
 _FIRST, _SEVERAL = int(os.environ.get("MSGKIT_TEST_SEED", "1")), int(os.environ.get("MSGKIT_TEST_SEEDS", "20"))
 #: For each broker.
@@ -43,6 +44,25 @@ async def kill_consumers(harness: Harness) -> None:
         heir = lab.handler(queue, "heir").does(accept, concurrency=4)
         async with lab.application(heir):
             await lab.until(lambda: lab.is_settled(queue), "all handled at last")
+
+
+async def visit(harness: Harness) -> None:
+    """Have consumers come and go under load, beside one that stays."""
+    async with Lab(harness, "visited") as lab:
+        queue = lab.queue()
+        host = lab.handler(queue, "host").does(takes(0.005), concurrency=4)
+        async with lab.application(host):
+            async with sending(lab, queue):
+                for number in range(VISITS):
+                    name = f"visitor-{number}"
+                    visitor = lab.handler(queue, name).does(takes(0.005), concurrency=4)
+                    async with lab.application(visitor):
+                        await lab.until(partial(has_some, lab, name), f"{name} at work")
+            await lab.until(lambda: lab.is_settled(queue), "all handled at last")
+
+
+def has_some(lab: Lab, consumer: str) -> bool:
+    return lab.begun(consumer) > 10
 
 
 def _begun(lab: Lab) -> int:

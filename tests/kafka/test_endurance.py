@@ -6,15 +6,13 @@ from functools import partial
 import pytest
 
 from msgkit.testing.brokers import Kafka
-from msgkit.testing.conformance.handlers import accept, takes
+from msgkit.testing.conformance.handlers import accept
 from msgkit.testing.conformance.lab import Lab
 from tests.brokers.running import started
-from tests.endurance import SECONDS, SEEDS, kill_consumers, run_at_random, sending
+from tests.endurance import SECONDS, SEEDS, has_some, kill_consumers, run_at_random, sending, visit
 from tests.kafka.harness import KafkaHarness
 
 pytestmark = pytest.mark.broker
-
-VISITS = 20
 
 
 @pytest.fixture
@@ -29,21 +27,7 @@ async def test_consumers_that_are_killed_under_load_lose_nothing(harness: KafkaH
 
 
 async def test_twenty_consumers_that_come_and_go_under_load_repeat_nothing(harness: KafkaHarness) -> None:
-    async with Lab(harness, "visited") as lab:
-        queue = lab.queue()
-        host = lab.handler(queue, "host").does(takes(0.005), concurrency=4)
-        async with lab.application(host):
-            async with sending(lab, queue):
-                for number in range(VISITS):
-                    name = f"visitor-{number}"
-                    visitor = lab.handler(queue, name).does(takes(0.005), concurrency=4)
-                    async with lab.application(visitor):
-                        await lab.until(partial(has_some, lab, name), f"{name} at work")
-            await lab.until(lambda: lab.is_settled(queue), "all handled at last")
-
-
-def has_some(lab: Lab, consumer: str) -> bool:
-    return lab.begun(consumer) > 10
+    await visit(harness)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
