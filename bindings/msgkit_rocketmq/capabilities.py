@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from msgkit.errors import ConfigurationError
 from msgkit.spi import NATIVE, Capabilities, DelayLimits, Emulated, Order, Power, Refused, Shared, Support
+from msgkit.values import MAX_BODY
 from msgkit_rocketmq.client.brokers import Settings
 
 __all__ = ["capabilities"]
@@ -15,6 +16,8 @@ _SETTLE_WINDOW = 6.0
 _LATENESS, _LATENESS_AT_HAND = 8.0, 2.5
 #: Brokers delete what is older, taken or not. It is a setting of theirs, and this is what it is if nobody changes it.
 _RETENTION = 72 * 3600.0
+#: Bytes that a message may have beside its body, and a dead letter more than it.
+_MORE = 64 * 1024
 _POWERS: Mapping[Power, Support] = {
     Power.ORDERED: NATIVE,
     Power.STRICT: Refused(
@@ -25,6 +28,7 @@ _POWERS: Mapping[Power, Support] = {
     Power.PRIORITY: Refused("a queue is read in the order in which it was written", "use a queue for each priority"),
     Power.REQUIRE_ROUTE: Refused("a topic does not know who reads it", "send to the queue itself"),
     Power.HEADERS_EXCHANGE: Emulated("filters in the consumers", "the transport of what is not for them"),
+    Power.ANONYMOUS: Emulated("a group for each process", "a group that stays for a while when its process dies"),
     Power.TRANSACTION: Refused(
         "it commits one message at a time, and no settlement",
         "use send_many() or pipeline(), which say of each message what became of it",
@@ -55,6 +59,7 @@ def capabilities(brokers: Sequence[Settings]) -> Capabilities:
             lateness=_LATENESS_AT_HAND if at_hand else _LATENESS,
             clock="broker",
         ),
+        max_body=min(MAX_BODY, min(broker.largest_message for broker in brokers) - _MORE),
         forks=True,
         exact_attempts=False,
         leases=True,

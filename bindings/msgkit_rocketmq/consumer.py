@@ -1,35 +1,34 @@
 """One consumer of one queue: credit in, deliveries out, settlements back."""
 
 import asyncio
-import logging
-from asyncio import Future, Task
+from asyncio import Future
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from msgkit.envelope import Envelope, Kind, Receipt
-from msgkit.errors import MessagingError, SendRefused
+from msgkit.envelope import Envelope, Kind
+from msgkit.errors import SendRefused
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
 from msgkit.spi.addresses import address
+from msgkit.spi.futures import failed
 from msgkit_rocketmq.accepting import Acceptances
-from msgkit_rocketmq.client.errors import ClientError
-from msgkit_rocketmq.client.places import Broker
+from msgkit_rocketmq.agreeing import agree
+from msgkit_rocketmq.client.errors import ClientError, Unanswered
 from msgkit_rocketmq.client.popping import MOST, Source
-from msgkit_rocketmq.client.settling import Share, lend
+from msgkit_rocketmq.client.settling import Share
 from msgkit_rocketmq.client.taking import Taken
+from msgkit_rocketmq.copies import Copies
 from msgkit_rocketmq.home import Home
 from msgkit_rocketmq.loans import Loan, Loans, taken_back
 from msgkit_rocketmq.mapping import understood
 from msgkit_rocketmq.memory import Memory
-from msgkit_rocketmq.sources import feeds_of, sources_at
-from msgkit_rocketmq.takers import Taker
+from msgkit_rocketmq.returning import Returning
+from msgkit_rocketmq.sources import feeds_of
+from msgkit_rocketmq.supply import Supply
 
 __all__ = ["RocketConsumer"]
 
-_log = logging.getLogger("msgkit.rocketmq")
-#: Seconds between two looks at which brokers have the topics.
-_LOOKS = 5.0
 #: Seconds for brokers to hear what was settled when a consumer is closed.
 _PATIENCE = 5.0
 #: Seconds for which nobody is given what cannot be read.
@@ -56,8 +55,9 @@ class RocketConsumer:
         self._group = home.layout.group_of(queue)
         self._feeds = feeds_of(queue, home.layout)
         self._own = home.layout.own_topic(queue)
-        self._takers: dict[Source, Task[None]] = {}
-        self._watching: Task[None] | None = None
+        self._supply = Supply(
+            home, self, self._group, self._feeds.values(), in_order=bool(queue.ordered), ready=self._is_there
+        )
         self._credit = self._bytes = 0
         #: The largest that came: the next may be as large.
         self._largest = 1
@@ -65,8 +65,8 @@ class RocketConsumer:
         self._inbox: deque[tuple[Loan, Envelope]] = deque()
         self._loans = Loans(home.cluster, self._lease, self._lost)
         self._acceptances = Acceptances(home.cluster)
-        self._giving_back: set[Task[None]] = set()
-        self._copies: dict[Future[Receipt], Loan] = {}
+        self._returning = Returning(home.cluster)
+        self._copies = Copies(home.publisher, self._accept)
         self._memory = Memory()
         self._drained = False
 
@@ -80,40 +80,22 @@ class RocketConsumer:
     def trouble(self) -> None:
         """Hear that a broker was lost."""
         self._memory.trouble(self._loop.time())
+        if self._queue.anonymous:
+            self._supply.doubt()
 
     async def open(self) -> None:
         """Take part.
 
+        :raises ConfigurationError: when others take something else
         :raises ClientError: when it is not known where the topics are
         """
-        await self._look()
-        self._watching = self._loop.create_task(self._watch())
+        if self._home.layout.owns(self._queue):
+            await agree(self._home.cluster, self._group, self._feeds.values())
+        await self._supply.open()
 
-    # -- from where
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOKS)
-            try:
-                await self._look()
-            except ClientError as error:
-                _log.debug("queue %r: it is not known where its topics are: %s", self.queue_name, error)
-
-    async def _look(self) -> None:
-        """Take from those brokers that have the topics now."""
-        wanted: list[Source] = []
-        returns = not self._home.has_newer_returns
-        for feed in self._feeds.values():
-            route = await self._home.cluster.route(feed.topic)
-            for name in sorted({at.broker for at in route.readable}):
-                broker = Broker(name, route.masters[name])
-                wanted += sources_at(feed, broker, self._group, in_order=bool(self._queue.ordered), returns=returns)
-        for source in [each for each in self._takers if each not in wanted]:
-            self._takers.pop(source).cancel()
-        for source in wanted:
-            if source not in self._takers and not self._drained:
-                taker = Taker(self._home.cluster, self._home.popping, source, self, self._lease)
-                self._takers[source] = self._loop.create_task(taker.work())
+    async def _is_there(self) -> None:
+        if self._queue.anonymous:
+            await self._home.revive(self._queue)
 
     # -- for takers
 
@@ -139,7 +121,7 @@ class RocketConsumer:
         record, feed = taken.record, self._feeds[loan.share.topic]
         if record.trouble is not None:
             self._home.alarm(self.queue_name, f"message {record.id} cannot be read: {record.trouble}")
-            self._give_back(loan, _UNREADABLE)
+            self._returning.put(loan, _UNREADABLE, _whatever)
             return False
         envelope = understood(record, feed.addressee, loan.returned)
         if not feed.takes(envelope) or self._memory.knows(loan.place, self._loop.time()):
@@ -206,13 +188,13 @@ class RocketConsumer:
         if not isinstance(loan, Loan):
             raise TypeError(f"{delivery!r} is not a delivery of this broker")
         if not loan.is_open:
-            return self._failed(taken_back(delivery))
+            return failed(taken_back(delivery))
         match how:
             case Accept():
                 self._accept(loan, delivery.envelope)
                 return None
             case Dead():
-                return self._copied(loan, delivery, how.copy, origin=None)
+                return self._copies.send(delivery, loan, how.copy, None)
             case Release() | RetryCopy():
                 return self._come_again(loan, delivery, how)
 
@@ -225,15 +207,10 @@ class RocketConsumer:
             copy = how.copy._replace(delay=how.after)
         else:
             return self._returned(loan, delivery, how.after if isinstance(how, RetryCopy) else 0.0)
-        return self._copied(loan, delivery, copy, origin=address(envelope.kind, envelope.destination))
+        return self._copies.send(delivery, loan, copy, address(envelope.kind, envelope.destination))
 
     def _is_worn(self, loan: Loan) -> bool:
         return loan.returned >= _WORN and self._has_copies
-
-    def _failed(self, error: MessagingError) -> "Future[None]":
-        future: Future[None] = self._loop.create_future()
-        future.set_exception(error)
-        return future
 
     def _accept(self, loan: Loan, envelope: Envelope) -> None:
         self._let_go(loan)
@@ -241,66 +218,28 @@ class RocketConsumer:
         self._home.returns.forget(self.queue_name, envelope.message_id)
         self._acceptances.put(loan)
 
-    # -- copies: the original ends when the broker has its copy
-
-    def _copied(self, loan: Loan, delivery: RawDelivery, copy: Envelope, origin: str | None) -> "Future[None]":
-        settled: Future[None] = self._loop.create_future()
-        sent = self._home.publisher.send(copy, is_copy=True, origin=origin)
-        self._copies[sent] = loan
-        sent.add_done_callback(partial(self._copy_sent, settled, loan, delivery))
-        return settled
-
-    def _copy_sent(self, settled: "Future[None]", loan: Loan, delivery: RawDelivery, sent: "Future[Receipt]") -> None:
-        del self._copies[sent]
-        error: BaseException | None = taken_back(delivery) if sent.cancelled() else sent.exception()
-        # The original ends also when nobody waits for that any more: its copy is there.
-        if error is None and loan.is_open:
-            self._accept(loan, delivery.envelope)
-        elif error is None:
-            error = taken_back(delivery)
-        if settled.done():
-            return
-        if error is None:
-            settled.set_result(None)
-        else:
-            settled.set_exception(error)
-
     # -- giving back: it comes again, now or later
 
     def _returned(self, loan: Loan, delivery: RawDelivery, after: float) -> "Future[None]":
         settled: Future[None] = self._loop.create_future()
         self._loans.end(loan)
-
-        def done(error: ClientError | None) -> None:
-            if error is None:
-                self._home.returns.note(self.queue_name, delivery.envelope.message_id)
-                self._let_go(loan)
-            elif loan.ends_at > self._loop.time():
-                self._loans.reopen(loan)
-            else:
-                self._lost(loan)
-            if not settled.done() and error is None:
-                settled.set_result(None)
-            elif not settled.done():
-                settled.set_exception(SendRefused(f"message {delivery.envelope.message_id} is not given back: {error}"))
-
-        self._give_back(loan, after, done)
+        self._returning.put(loan, after, partial(self._told, settled, loan, delivery))
         return settled
 
-    def _give_back(self, loan: Loan, after: float, done: Callable[[ClientError | None], None] = lambda _: None) -> None:
-        task = self._loop.create_task(self._give_back_now(loan, after, done))
-        self._giving_back.add(task)
-        task.add_done_callback(self._giving_back.discard)
-
-    async def _give_back_now(self, loan: Loan, after: float, done: Callable[[ClientError | None], None]) -> None:
-        if loan.renewing is not None:
-            await asyncio.shield(loan.renewing)
-        try:
-            await lend(self._home.cluster, loan.share, loan.handle, after, within=_PATIENCE)
-        except ClientError as error:
-            done(error)
+    def _told(self, settled: "Future[None]", loan: Loan, delivery: RawDelivery, error: ClientError | None) -> None:
+        # Who may have heard hands it out again in any case: to be told twice would make two of it.
+        if error is None or isinstance(error, Unanswered):
+            self._home.returns.note(self.queue_name, delivery.envelope.message_id)
+            self._let_go(loan)
+            if not settled.done():
+                settled.set_result(None)
+            return
+        if loan.ends_at > self._loop.time():
+            self._loans.reopen(loan)
         else:
-            done(None)
+            self._lost(loan)
+        if not settled.done():
+            settled.set_exception(SendRefused(f"message {delivery.envelope.message_id} is not given back: {error}"))
 
     def _give_back_inbox(self) -> None:
         while self._inbox:
@@ -315,29 +254,23 @@ class RocketConsumer:
 
     async def drain(self) -> None:
         self._drained = True
-        tasks = [*self._takers.values(), *([self._watching] if self._watching is not None else [])]
-        self._takers.clear()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._supply.close()
         self._give_back_inbox()
 
     async def close(self) -> None:
         await self.drain()
         for loan in tuple(self._loans.open):
-            if loan.raw is not None and loan not in self._copies.values():
+            if loan.raw is not None and loan not in self._copies:
                 self._release(loan, loan.raw)
-        if self._copies:
-            await asyncio.wait(tuple(self._copies), timeout=_PATIENCE)
-        for sent in tuple(self._copies):
-            if self._home.publisher.abandon(sent):
-                sent.cancel()
-        if self._giving_back:
-            await asyncio.wait(tuple(self._giving_back), timeout=_PATIENCE)
+        await self._copies.finish(_PATIENCE)
+        await self._returning.finish(_PATIENCE)
         await self._acceptances.finish(_PATIENCE)
         await self._loans.close()
         await self._home.leave(self._queue, self)
+
+
+def _whatever(_: ClientError | None) -> None:
+    """Leave it at that: it comes back when its lease ends."""
 
 
 def _look_at(settled: "Future[None]") -> None:

@@ -40,5 +40,11 @@ class Home(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
         """Do something in the background, that ends with the client at the latest."""
 
+    async def revive(self, queue: QueueSpec, /) -> None:
+        """Make an anonymous queue again that was taken away; then it begins at the end, and all hear of the gap.
+
+        :raises ClientError: when it cannot be found out whether it is there
+        """
+
     async def leave(self, queue: QueueSpec, consumer: object, /) -> None:
         """Forget a consumer, and its queue if that is anonymous."""

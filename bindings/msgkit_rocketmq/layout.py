@@ -96,6 +96,16 @@ class Layout:
             return None
         return self.queue_topic(queue.name) if option.topic is None else self._before + option.topic
 
+    @property
+    def anonymous(self) -> str:
+        """What the groups of anonymous queues begin with."""
+        return self._before + ANONYMOUS
+
+    @staticmethod
+    def owns(queue: QueueSpec) -> bool:
+        """Is the group of a queue ours alone? Others may have named it, and be in it."""
+        return _option(queue.options, RocketQueue, _QUEUE).group is None
+
     def group_of(self, queue: QueueSpec) -> str:
         """Return the consumer group that a queue is."""
         group = _option(queue.options, RocketQueue, _QUEUE).group
@@ -155,8 +165,9 @@ class Layout:
         forms: dict[str, GroupForm] = {}
         for queue in topology.queues.values():
             name = self.group_of(queue)
-            owned = _option(queue.options, RocketQueue, _QUEUE).group is None
-            form = GroupForm(name, f"queue {queue.name!r}", self.topics_of(queue), bool(queue.ordered), owned)
+            form = GroupForm(
+                name, f"queue {queue.name!r}", self.topics_of(queue), bool(queue.ordered), self.owns(queue)
+            )
             if (before := forms.setdefault(name, form)) is not form:
                 raise TopologyMismatch(
                     f"{before.what} and {form.what} would both be group {name!r}, and share what comes: "

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgkit.spi.pauses import pause
 from msgkit_rocketmq.client.cluster import Cluster
-from msgkit_rocketmq.client.errors import ClientError, NotWritten, Refused, Unfit
+from msgkit_rocketmq.client.errors import ClientError, NotWritten, Refused, Unanswered, Unfit
 from msgkit_rocketmq.client.places import Place
 from msgkit_rocketmq.client.sending import Outgoing, Sent, send, send_all
 
@@ -90,6 +90,10 @@ class Line:
                     failures += 1
                     await self._on_trouble(self)
                     await asyncio.sleep(pause(failures))
+                except Unanswered:
+                    # The broker may be at it still, and what comes next is not to overtake it.
+                    failures += 1
+                    await asyncio.sleep(pause(failures))
         finally:
             self._working = None
 
@@ -129,6 +133,8 @@ class Line:
         except (ClientError, ValueError) as error:
             for each in taken:
                 _set_error(each.stored, error)
+            if isinstance(error, Unanswered):
+                raise
         else:
             for each, where in zip(taken, sent, strict=True):
                 if not each.stored.done():

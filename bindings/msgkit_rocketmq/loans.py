@@ -92,7 +92,8 @@ class Loans:
     async def _renew(self, loan: Loan, renewing: "Future[None]") -> None:
         began = self._loop.time()
         try:
-            handle = await lend(self._cluster, loan.share, loan.handle, self._lease, within=_WITHIN)
+            within = max(_WITHIN, loan.ends_at - began)
+            handle = await lend(self._cluster, loan.share, loan.handle, self._lease, within=within)
         except ClientError:
             # It is tried again until it is over.
             return

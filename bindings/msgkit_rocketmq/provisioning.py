@@ -15,6 +15,7 @@ from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.handles import retry_topic
 from msgkit_rocketmq.client.places import Broker, Place
 from msgkit_rocketmq.layout import GroupForm, Layout, TopicForm, foreign
+from msgkit_rocketmq.sweeping import remove
 
 __all__ = ["Provisioner"]
 
@@ -76,12 +77,17 @@ class Provisioner:
             _log.error(text, form.name, topic)
             await asyncio.gather(*(self._begin(form.name, place, "latest") for place in await self._places(topic)))
 
+    async def revive(self, queue: QueueSpec) -> bool:
+        """Tell whether an anonymous queue had been taken away; then it is made again, and begins at the end."""
+        (form,) = self._layout.group_forms(Topology({}, {queue.name: queue})).values()
+        if not await self._unread(form):
+            return False
+        await self._make_group(form, "latest", is_new=True)
+        return True
+
     async def remove(self, queue: QueueSpec) -> None:
         """Take away the group of an anonymous queue, and what came back to it."""
-        group = self._layout.group_of(queue)
-        await groups.delete(self._cluster, group)
-        for topic in self._layout.topics_of(queue):
-            await topics.delete(self._cluster, retry_topic(topic, group))
+        await remove(self._cluster, self._layout.group_of(queue), self._layout.topics_of(queue))
 
     # -- looking
 

@@ -17,6 +17,7 @@ from msgkit.spi import (
     Down,
     Event,
     Fatal,
+    Gap,
     Plan,
     ProvisionMode,
     QueueSpec,
@@ -40,6 +41,7 @@ from msgkit_rocketmq.consumer import RocketConsumer
 from msgkit_rocketmq.layout import Layout
 from msgkit_rocketmq.provisioning import Provisioner
 from msgkit_rocketmq.publisher import Publisher
+from msgkit_rocketmq.sweeping import sweep
 
 __all__ = ["Session"]
 
@@ -76,7 +78,7 @@ class Session:
         self._members: list[RocketConsumer] = []
         self._tasks: set[Task[None]] = set()
         self._recovering: Task[None] | None = None
-        self._closed = False
+        self._sweeps = self._closed = False
 
     async def connect(self) -> Capabilities:
         """Reach the cluster, and return what it keeps.
@@ -136,7 +138,17 @@ class Session:
         for queue in topology.queues.values():
             if (own := self.layout.own_topic(queue)) is not None:
                 self._own_topics[queue.name] = own
+        if not self._sweeps and any(queue.anonymous for queue in topology.queues.values()):
+            self._sweeps = True
+            self.spawn(self._sweep())
         return plan
+
+    async def _sweep(self) -> None:
+        try:
+            for group in await sweep(self.cluster, self.layout.anonymous):
+                _log.info("the anonymous queue %r was left behind, and is taken away", group)
+        except ClientError as error:
+            _log.debug("what anonymous queues left behind stays: %s", error)
 
     def _topic_of(self, kind: Kind, destination: str) -> str:
         if kind is Kind.EXCHANGE:
@@ -202,7 +214,8 @@ class Session:
     def _tell(self, event: Event) -> None:
         self._on_event(event)
         for member in list(self._members):
-            member.event(event)
+            if not isinstance(event, Gap) or event.queue == member.queue_name:
+                member.event(event)
 
     # -- for consumers
 
@@ -210,13 +223,20 @@ class Session:
         _log.error("queue %r: %s", queue, why)
         self._tell(Fatal(f"queue {queue!r}: {why}"))
 
+    async def revive(self, queue: QueueSpec, /) -> None:
+        if await self._provisioner.revive(queue):
+            self._tell(Gap(queue.name, "nobody was there for so long that it was taken away"))
+
     async def leave(self, queue: QueueSpec, consumer: object, /) -> None:
         self._members = [member for member in self._members if member is not consumer]
-        if queue.anonymous:
-            try:
+        if any(member.queue_name == queue.name for member in self._members):
+            return
+        try:
+            await self.cluster.presence.leave(self.layout.group_of(queue))
+            if queue.anonymous:
                 await self._provisioner.remove(queue)
-            except ClientError as error:
-                _log.warning("the group of anonymous queue %r stays: %s", queue.name, error)
+        except ClientError as error:
+            _log.warning("the brokers did not hear that nobody here takes from %r any more: %s", queue.name, error)
 
     def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
         task = self._loop.create_task(work)

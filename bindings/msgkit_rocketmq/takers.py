@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from asyncio import Task
 from collections.abc import Sequence
 from secrets import token_hex
 from typing import Protocol
@@ -45,7 +46,7 @@ class Taker:
         self._attempt = token_hex(8)
 
     async def work(self) -> None:
-        """Take until it is cancelled."""
+        """Take until it is cancelled; what has been asked for by then, the holder is given nevertheless."""
         failures = alarms = 0
         while True:
             try:
@@ -65,12 +66,14 @@ class Taker:
     async def _take(self) -> int:
         room = await self._holder.room()
         asked_at = self._loop.time()
-        found: Sequence[Taken] = ()
+        popping = self._loop.create_task(self._pop(1 if self._source.in_order else room))
         try:
-            found = await self._pop(1 if self._source.in_order else room)
+            return len(await asyncio.shield(popping))
+        except asyncio.CancelledError:
+            await asyncio.wait([popping])
+            raise
         finally:
-            self._holder.came(self._source, found, room, asked_at)
-        return len(found)
+            self._holder.came(self._source, _found(popping), room, asked_at)
 
     async def _pop(self, most: int) -> Sequence[Taken]:
         attempt = self._attempt if self._source.in_order else ""
@@ -91,3 +94,7 @@ class Taker:
         is_to_come = self._source.came_back and isinstance(error, Refused) and error.code == Response.TOPIC_NOT_EXIST
         if failures in (1, 5) and not is_to_come:
             _log.warning("nothing can be taken from %s of %s: %s", self._source.asked, self._source.broker.name, error)
+
+
+def _found(popping: "Task[Sequence[Taken]]") -> Sequence[Taken]:
+    return popping.result() if popping.done() and not popping.cancelled() and popping.exception() is None else ()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from msgkit.errors import ConfigurationError
+from msgkit.values import MAX_BODY
 from msgkit_rocketmq.capabilities import capabilities
 from msgkit_rocketmq.client.brokers import Settings
 
@@ -33,3 +34,9 @@ def test_the_slowest_broker_says_how_late_a_retry_may_be_and_the_strictest_how_l
 def test_brokers_that_lend_nothing_are_refused_with_what_to_set() -> None:
     with pytest.raises(ConfigurationError, match="set timerWheelEnable=true on every broker"):
         capabilities([PLAIN, replace(PLAIN, lends=False)])
+
+
+def test_brokers_that_take_less_than_others_say_how_large_a_message_may_be() -> None:
+    small = replace(PLAIN, largest_message=512 * 1024)
+    assert capabilities([PLAIN]).max_body == MAX_BODY
+    assert capabilities([PLAIN, small]).max_body < 512 * 1024
