@@ -75,6 +75,11 @@ class Acceptances:
         until = self._loop.time() + patience
         while (under_way := [*self._telling.values(), *self._renewing]) and (left := until - self._loop.time()) > 0:
             await asyncio.wait(under_way, timeout=left)
+        if under_way:
+            left_over = sum(map(len, self._waiting.values())) + len(self._renewing)
+            _log.warning(
+                "brokers have not heard yet what was accepted last, and hand it out again: %d and more", left_over
+            )
         tasks = tuple(self._telling.values())
         for task in tasks:
             task.cancel()

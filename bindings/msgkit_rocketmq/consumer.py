@@ -12,6 +12,7 @@ from msgkit.settlement import Accept
 from msgkit.spi import Dead, Event, RawDelivery, RawSettlement, Release, RetryCopy, Sink, Subscription
 from msgkit.spi.addresses import address
 from msgkit.spi.futures import failed
+from msgkit.values import MAX_BODY
 from msgkit_rocketmq.accepting import Acceptances
 from msgkit_rocketmq.agreeing import agree
 from msgkit_rocketmq.client.errors import ClientError, Unanswered
@@ -59,8 +60,8 @@ class RocketConsumer:
             home, self, self._group, self._feeds.values(), in_order=bool(queue.ordered), ready=self._is_there
         )
         self._credit = self._bytes = 0
-        #: The largest that came: the next may be as large.
-        self._largest = 1
+        #: The largest that came, or 0: the next may be as large.
+        self._largest = 0
         self._has_room: Future[None] | None = None
         self._inbox: deque[tuple[Loan, Envelope]] = deque()
         self._loans = Loans(home.cluster, self._lease, self._lost)
@@ -104,7 +105,8 @@ class RocketConsumer:
             if self._has_room is None:
                 self._has_room = self._loop.create_future()
             await asyncio.shield(self._has_room)
-        room = min(self._credit, MOST, max(1, (self._most_bytes - self._bytes) // self._largest))
+        fits = (self._most_bytes - self._bytes) // (self._largest or MAX_BODY)
+        room = min(self._credit, MOST, max(1, fits))
         self._credit -= room
         return room
 
@@ -129,7 +131,7 @@ class RocketConsumer:
             return False
         self._loans.add(loan)
         self._bytes += loan.size
-        self._largest = max(self._largest, loan.size)
+        self._largest = max(self._largest, loan.size, 1)
         self._inbox.append((loan, envelope))
         return True
 

@@ -130,6 +130,14 @@ class Layout:
 
     # -- all that is declared
 
+    def check(self, topology: Topology) -> None:
+        """Refuse what could not be told apart.
+
+        :raises TopologyMismatch: naming both
+        """
+        self.topic_forms(topology)
+        self.group_forms(topology)
+
     def topic_forms(self, topology: Topology) -> Mapping[str, TopicForm]:
         """Return the topics of a topology, by name.
 

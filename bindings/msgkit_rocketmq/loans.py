@@ -1,18 +1,20 @@
 """What was taken from brokers, for as long as it is lent; it is lent for longer while somebody works on it."""
 
 import asyncio
+import logging
 from asyncio import Future, Task
 from collections.abc import Callable
 
 from msgkit.errors import DeliveryLost
 from msgkit.spi import RawDelivery
 from msgkit_rocketmq.client.cluster import Cluster
-from msgkit_rocketmq.client.errors import ClientError
+from msgkit_rocketmq.client.errors import ClientError, Unanswered
 from msgkit_rocketmq.client.settling import Share, lend
 from msgkit_rocketmq.client.taking import Taken
 
 __all__ = ["Loan", "Loans", "Place", "taken_back"]
 
+_log = logging.getLogger("msgkit.rocketmq")
 #: Where a message is: broker, topic, queue and offset.
 Place = tuple[str, str, int, int]
 #: In what part of a lease it is renewed, and how often in that it is looked which are due.
@@ -24,7 +26,7 @@ _WITHIN = 5.0
 class Loan:
     """One message that was taken. Each is a scope of its own: it is lost alone."""
 
-    __slots__ = ("ends_at", "handle", "is_open", "place", "raw", "renewing", "returned", "share", "size")
+    __slots__ = ("ends_at", "handle", "is_open", "is_unsure", "place", "raw", "renewing", "returned", "share", "size")
 
     def __init__(self, taken: Taken, share: Share, ends_at: float) -> None:
         self.share = share
@@ -39,6 +41,8 @@ class Loan:
         self.ends_at = ends_at
         #: Is it for us to settle?
         self.is_open = True
+        #: Is there perhaps a newer handle, which nobody told us? Then it comes back in any case.
+        self.is_unsure = False
         #: What is handed over, once it is.
         self.raw: RawDelivery | None = None
         #: When there will be another handle, if it is lent for longer just now.
@@ -77,10 +81,15 @@ class Loans:
         while True:
             await asyncio.sleep(self._lease * _PART / _LOOKS)
             now = self._loop.time()
+            ended = [loan for loan in self.open if loan.ends_at <= now]
+            if ended:
+                _log.warning("%d messages are lent to us no longer: that was not prolonged in time", len(ended))
+            for loan in ended:
+                self._lose(loan)
             for loan in tuple(self.open):
-                if loan.ends_at <= now:
-                    self._lose(loan)
-                elif loan.ends_at - self._lease * _PART <= now and loan.renewing is None:
+                is_due = loan.ends_at - self._lease * _PART <= now
+                # With a handle that is not the newest, it would be lent twice from then on.
+                if is_due and loan.renewing is None and not loan.is_unsure:
                     self._begin(loan)
 
     def _begin(self, loan: Loan) -> None:
@@ -94,9 +103,9 @@ class Loans:
         try:
             within = max(_WITHIN, loan.ends_at - began)
             handle = await lend(self._cluster, loan.share, loan.handle, self._lease, within=within)
-        except ClientError:
-            # It is tried again until it is over.
-            return
+        except ClientError as error:
+            # Of what nobody heard it is tried again until it is over.
+            loan.is_unsure = isinstance(error, Unanswered) and not loan.handle.in_order
         else:
             if handle is not None:
                 loan.handle, loan.ends_at = handle, began + self._lease

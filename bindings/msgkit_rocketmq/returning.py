@@ -37,6 +37,9 @@ class Returning:
         if loan.renewing is not None:
             # It is the new handle that gives it back.
             await asyncio.shield(loan.renewing)
+        if loan.is_unsure:
+            done(None)
+            return
         try:
             await lend(self._cluster, loan.share, loan.handle, after, within=_WITHIN)
         except ClientError as error:

@@ -70,6 +70,7 @@ class Session:
         self.publisher = Publisher(
             options.name, options.clock, self.cluster, self._topic_of, within=settings.request_timeout
         )
+        self._declared = Topology({}, {})
         #: The topics of queues that are declared here.
         self._own_topics: dict[str, str] = {}
         self.popping = Popping(self.cluster)
@@ -134,7 +135,13 @@ class Session:
 
     async def provision(self, topology: Topology, mode: ProvisionMode) -> Plan:
         """Bring about a topology."""
+        together = Topology(
+            {**self._declared.exchanges, **topology.exchanges}, {**self._declared.queues, **topology.queues}
+        )
+        self.layout.check(together)
         plan = await self._asked(lambda: self._provisioner.provision(topology, mode))
+        if mode is not ProvisionMode.PLAN:
+            self._declared = together
         for queue in topology.queues.values():
             if (own := self.layout.own_topic(queue)) is not None:
                 self._own_topics[queue.name] = own

@@ -17,7 +17,9 @@ from msgkit_rocketmq.layout import Layout
 __all__ = ["RocketHarness"]
 
 #: Seconds after which what a killed process had in hand is handed out again.
-_LEASE = 5
+_LEASE = 8
+#: Seconds after which whoever had something has seen that it is over.
+_MARGIN = 1.0
 
 
 class RocketHarness(BrokerHarness):
@@ -36,7 +38,7 @@ class RocketHarness(BrokerHarness):
         del queue
         for proxy in self.proxies:
             await proxy.black_hole()
-        await asyncio.sleep(_LEASE)
+        await asyncio.sleep(_LEASE + _MARGIN)
         for proxy in self.proxies:
             await proxy.heal()
 

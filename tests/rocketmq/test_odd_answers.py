@@ -131,25 +131,34 @@ async def test_what_was_taken_together_is_settled_together() -> None:
 # -- catching up
 
 
-def behind(*sizes: int) -> Said:
-    """Return what a broker says that is so far behind when it is asked, and as far as the last time from then on."""
-    coming = iter(sizes)
+def behind(*said: tuple[int, int]) -> Said:
+    """Return what a broker says whose log ends there, and that is so far behind: the last of it again and again."""
+    coming = iter(said)
 
     async def say(_: Frame) -> Frame:
-        told = {"table": {"dispatchBehindBytes": str(next(coming, sizes[-1]))}}
+        end, size = next(coming, said[-1])
+        told = {"table": {"commitLogMaxOffset": str(end), "dispatchBehindBytes": str(size)}}
         return Frame(Response.SUCCESS, body=json.dumps(told).encode())
 
     return say
 
 
 async def test_a_broker_is_waited_for_until_it_has_caught_up() -> None:
-    async with asking({Request.GET_BROKER_RUNTIME_INFO: behind(300, 200, 0, 300)}) as (cluster, place):
+    said = behind((900, 300), (900, 200), (900, 0), (1000, 100))
+    async with asking({Request.GET_BROKER_RUNTIME_INFO: said}) as (cluster, place):
         await brokers.caught_up(cluster, place.broker)
-        assert (await brokers.runtime(cluster, place.broker))["dispatchBehindBytes"] == "300"
+        assert (await brokers.runtime(cluster, place.broker))["dispatchBehindBytes"] == "100"
+
+
+async def test_what_is_sent_meanwhile_is_not_waited_for() -> None:
+    said = behind((900, 300), (1100, 300), (1200, 300), (1300, 300))
+    async with asking({Request.GET_BROKER_RUNTIME_INFO: said}) as (cluster, place):
+        await brokers.caught_up(cluster, place.broker)
+        assert (await brokers.runtime(cluster, place.broker))["commitLogMaxOffset"] == "1300"
 
 
 async def test_a_broker_that_does_not_catch_up_is_not_waited_for_without_end() -> None:
-    async with asking({Request.GET_BROKER_RUNTIME_INFO: behind(300)}) as (cluster, place):
+    async with asking({Request.GET_BROKER_RUNTIME_INFO: behind((900, 300))}) as (cluster, place):
         with pytest.raises(Unanswered, match="does not get done"):
             async with asyncio.timeout(10):
                 await brokers.caught_up(cluster, place.broker, within=0.2)

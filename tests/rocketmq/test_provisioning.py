@@ -143,3 +143,13 @@ async def test_what_is_somebody_elses_must_be_there(binding: RocketBinding, name
         await binding.provision(shop(name, RocketTopic(declare=False)), ProvisionMode.CREATE)
     plan = await binding.provision(shop(name, RocketTopic(declare=False)), ProvisionMode.PLAN)
     assert PlanAction.DIFFERS in {entry.action for entry in plan.entries}
+
+
+async def test_names_that_become_one_are_refused_also_where_they_are_declared_one_after_the_other(
+    binding: RocketBinding, name: str
+) -> None:
+    await binding.provision(shop(f"{name}.x"), ProvisionMode.CREATE)
+    await binding.provision(shop(f"{name}.x"), ProvisionMode.CREATE)
+    with pytest.raises(TopologyMismatch, match=f"{name}_x.billing' would both be group"):
+        await binding.provision(shop(f"{name}_x"), ProvisionMode.CREATE)
+    await binding.provision(shop(f"{name}.y"), ProvisionMode.CREATE)

@@ -116,7 +116,8 @@ async def settling_what_was_lost_raises_delivery_lost(lab: Lab) -> None:
         with raises(AlreadySettled):
             await deliveries[1].settle(ACCEPT)
         await lab.until(lambda: lab.is_settled(queue), "the queue empty")
-    assert [delivery.attempt for delivery in deliveries] == [1, 1]
+    if lab.capabilities.exact_attempts:
+        assert [delivery.attempt for delivery in deliveries] == [1, 1]
 
 
 @check(3, 11, needs=(Fault.EXPIRE,))
