@@ -19,6 +19,8 @@ __all__ = ["Holder", "Taker"]
 _log = logging.getLogger("msgkit.rocketmq")
 #: Seconds for which a broker waits before it says that there is nothing.
 _PATIENCE = 15.0
+#: Seconds that a broker has at least to hand something out.
+_LEAST = 5.0
 
 
 class Holder(Protocol):
@@ -78,7 +80,9 @@ class Taker:
     async def _pop(self, most: int) -> Sequence[Taken]:
         attempt = self._attempt if self._source.in_order else ""
         try:
-            found = await self._popping.pop(self._source, lease=self._lease, most=most, attempt=attempt)
+            # What comes too late is lost until its lease ends: a broker that is slow is waited for as long as that.
+            within = max(self._lease, _LEAST)
+            found = await self._popping.pop(self._source, lease=self._lease, most=most, attempt=attempt, within=within)
         except Unanswered:
             raise
         except Refused as error:
@@ -92,8 +96,10 @@ class Taker:
 
     def _note(self, error: ClientError, failures: int) -> None:
         is_to_come = self._source.came_back and isinstance(error, Refused) and error.code == Response.TOPIC_NOT_EXIST
-        if failures in (1, 5) and not is_to_come:
-            _log.warning("nothing can be taken from %s of %s: %s", self._source.asked, self._source.broker.name, error)
+        if not is_to_come:
+            level = logging.WARNING if failures in (1, 5) else logging.DEBUG
+            text = "nothing can be taken from %s of %s: %s"
+            _log.log(level, text, self._source.asked, self._source.broker.name, error)
 
 
 def _found(popping: "Task[Sequence[Taken]]") -> Sequence[Taken]:
