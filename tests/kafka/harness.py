@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from types import TracebackType
 
 from msgkit.testing.brokers import Kafka, Node
 from msgkit.testing.conformance.real import BrokerHarness
@@ -9,6 +10,7 @@ from msgkit.topology import Queue
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Door
 from msgkit_kafka.wire.groups import DESCRIBE_GROUPS, GROUP, LEAVE_GROUP, DescribeGroups, Leave, Leaver
+from tests.kafka.plain import Plain
 
 __all__ = ["KafkaHarness"]
 
@@ -19,6 +21,16 @@ class KafkaHarness(BrokerHarness):
     def __init__(self, broker: Kafka, *, one_by_one: bool = False) -> None:
         super().__init__(broker, one_by_one=one_by_one)
         self._broker = broker
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await super().__aexit__(kind, error, trace)
+        # One that was killed reads each partition before it answers: a thousand of them take minutes.
+        await Plain(self.broker.url).delete_topics(but=("msgkit.", "__"))
 
     async def expire_leases(self, queue: Queue[str]) -> None:
         """Have each member of the queue's group taken for gone, as after a session without a sign of life."""

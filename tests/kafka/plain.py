@@ -53,6 +53,13 @@ class Plain:
             await admin.create_topics([_admin.NewTopic(name, partitions, 1, topic_configs=dict(configs))])
             await _size(admin, name)
 
+    async def delete_topics(self, *, but: tuple[str, ...]) -> None:
+        """Delete all whose names do not begin with one of these."""
+        async with self._admin() as admin:
+            topics = [name for name in await admin.list_topics() if not name.startswith(but)]
+            if topics:
+                await admin.delete_topics(topics)
+
     async def send(
         self,
         topic: str,

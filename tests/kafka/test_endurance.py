@@ -1,6 +1,6 @@
 """What goes wrong again and again: consumers that come, go and are killed, nodes lost. The ledger judges."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import pytest
@@ -8,11 +8,21 @@ import pytest
 from msgkit.testing.brokers import Kafka
 from msgkit.testing.conformance.handlers import accept
 from msgkit.testing.conformance.lab import Lab
-from tests.brokers.running import started
+from tests.brokers.running import running, started
 from tests.endurance import SECONDS, SEEDS, has_some, kill_consumers, run_at_random, sending, visit
+from tests.kafka.conftest import KAFKAS, WANTED
 from tests.kafka.harness import KafkaHarness
 
 pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, id=name, marks=pytest.mark.xdist_group(f"kafka-hurt-{name}")) for name in WANTED],
+)
+def checked(request: pytest.FixtureRequest) -> Iterator[Kafka]:
+    """Return one that the conformance suite does not wait for."""
+    yield from running(KAFKAS[request.param]())
 
 
 @pytest.fixture

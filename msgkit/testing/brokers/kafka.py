@@ -88,11 +88,12 @@ class Kafka(Broker):
             "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in [*listeners, "CONTROLLER"]),
             **self._config,
         }
-        jvm = f"{java_in(supply)} -Xmx512m -XX:+UseSerialGC -cp {shlex.quote(supply.software)}/'*'"
+        jvm = f"{java_in(supply)} -Xmx512m -cp {shlex.quote(supply.software)}/'*'"
         program = Program(
             name=f"{self.name}-{number}",
             script=(
-                f"{jvm} kafka.tools.StorageTool format --ignore-formatted -t {cluster} -c {number}/server.properties\n"
+                f"[ -e {number}/data/meta.properties ] ||"
+                f" {jvm} kafka.tools.StorageTool format --ignore-formatted -t {cluster} -c {number}/server.properties\n"
                 f"exec {jvm} {_LOGGING} kafka.Kafka {number}/server.properties"
             ),
             files={

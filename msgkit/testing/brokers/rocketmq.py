@@ -190,7 +190,6 @@ class RocketMQ(Broker):
 def _script(host: Host, supply: Supply, *arguments: str) -> str:
     # The home of the image is told apart from that of the program, where its store and its logs go.
     options = (
-        "-XX:+UseSerialGC",
         f"-Duser.home={shlex.quote(host.home)}",
         f"-Drmq.logback.configurationFile={shlex.quote(host.home)}/logging.xml",
     )
