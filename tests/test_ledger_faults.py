@@ -179,6 +179,22 @@ def test_a_crash_counts_as_an_attempt_where_the_binding_says_so() -> None:
     assert run.handle("a", 5, 6, attempt=2, by="c2").broken() == ()
 
 
+@pytest.mark.parametrize(
+    ("kind", "promises", "broken"),
+    [
+        ("broker-kill", Promises(overcounts=True), ()),
+        ("broker-kill", Promises(), ("attempts",)),
+        ("broker-stop", Promises(overcounts=True), ("attempts",)),
+    ],
+)
+def test_a_killed_broker_may_forget_attempts_where_it_counts_deliveries(
+    kind: FaultKind, promises: Promises, broken: tuple[str, ...]
+) -> None:
+    run = Run(promises).send("a").handle("a", 1, 2, "retried").handle("a", 3, 5, attempt=2).fault(kind, 4, 6)
+
+    assert run.handle("a", 7, 8).broken() == broken
+
+
 @pytest.mark.parametrize("attempt", [1, 2, 3])
 def test_a_fault_may_forget_attempts_that_were_made_in_place(attempt: int) -> None:
     run = Run(HOLDS, ordered=True).send("a").handle("a", 1, 2, "retried")

@@ -1,7 +1,7 @@
 """Why each delivery of a message came: traced through the copies the broker may hand out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal
 
@@ -168,7 +168,10 @@ class _Tracer:
         """Yield what a fault may make of it."""
         fault = self._conditions.exposure(handling)
         if fault is not None:
-            yield self._copy("fault", handling, handling.attempt, since=fault.began)
+            copy = self._copy("fault", handling, handling.attempt, since=fault.began)
+            # Who counts deliveries may have forgotten some when it is killed.
+            forgets = self._promises.overcounts and fault.kind == "broker-kill"
+            yield replace(copy, lowest=1) if forgets else copy
 
     def _copy(self, cause: Cause, source: Handling, attempt: int, *, since: float, due: float = -inf) -> _Copy:
         # A fault may undo a retry or keep it, and who counts deliveries counts a release too.

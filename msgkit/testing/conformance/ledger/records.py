@@ -104,7 +104,7 @@ class Promises:
     forks: bool = False
     #: Ordered retries are tried in place: on another consumer the attempts may start again.
     holds: bool = False
-    #: A release or a fault may count as an attempt, one each.
+    #: A release or a fault may count as an attempt, one each; and a broker that is killed may forget some.
     overcounts: bool = False
     #: The broker can say what it holds.
     inspectable: bool = True
