@@ -2,12 +2,12 @@
 
 import asyncio
 from asyncio import Future
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from heapq import heappop, heappush
 
 from msgkit.envelope import Envelope
 from msgkit.spi.filtering import Filter
+from msgkit.spi.merging import oldest_first
 from msgkit_kafka.fetching import Fetcher, Wish
 from msgkit_kafka.mapping import Source, understood
 from msgkit_kafka.progress import Progress
@@ -29,23 +29,10 @@ async def browse(
 
     :raises WireError: when a partition cannot be read
     """
-    readers = [_open(fetcher, each, stretch, *topics[each.topic]) for each, stretch in sorted(stretches.items())]
-    # The oldest of each partition: with its time, and which it is, so that envelopes are never compared.
-    heads: list[tuple[int, int, Envelope]] = []
-    for number, reader in enumerate(readers):
-        await _next(heads, number, reader)
-    while heads:
-        _, number, envelope = heappop(heads)
+    async for envelope in oldest_first(
+        [_open(fetcher, each, stretch, *topics[each.topic]) for each, stretch in sorted(stretches.items())]
+    ):
         yield envelope
-        await _next(heads, number, readers[number])
-
-
-async def _next(
-    heads: list[tuple[int, int, Envelope]], number: int, reader: AsyncIterator[tuple[int, Envelope]]
-) -> None:
-    async for time, envelope in reader:
-        heappush(heads, (time, number, envelope))
-        return
 
 
 async def _open(
