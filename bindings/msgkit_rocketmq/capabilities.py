@@ -7,6 +7,7 @@ from msgkit.errors import ConfigurationError
 from msgkit.spi import NATIVE, Capabilities, DelayLimits, Emulated, Order, Power, Refused, Shared, Support
 from msgkit.values import MAX_BODY
 from msgkit_rocketmq.client.brokers import Settings
+from msgkit_rocketmq.halves import time_to_answer, time_to_decide
 
 __all__ = ["capabilities"]
 
@@ -18,6 +19,22 @@ _LATENESS, _LATENESS_AT_HAND = 8.0, 2.5
 _RETENTION = 72 * 3600.0
 #: Bytes that a message may have beside its body, and a dead letter more than it.
 _MORE = 64 * 1024
+_LOOKING = Emulated(
+    "the distance between what was lent and the end",
+    "questions to each broker; what is in hand, or waits to be tried again, is not counted",
+)
+_LOOKING_ONLY = Emulated(
+    _LOOKING.how, f"{_LOOKING.cost}; purging is refused unless useServerSideResetOffset=true on every broker"
+)
+_REPLAY = Emulated(
+    "moving the group to another offset",
+    "up to 15 s until those hear of it who wait for new messages; what was tried again as a copy comes twice",
+)
+_UNMOVED = Refused("its brokers move no groups that are taking messages", "set useServerSideResetOffset=true on them")
+_UNDECIDED = Refused(
+    "its brokers may ask about what was decided, since they write that down too late",
+    "set transactionTimeOut and transactionCheckInterval higher than transactionOpBatchInterval",
+)
 _POWERS: Mapping[Power, Support] = {
     Power.ORDERED: NATIVE,
     Power.STRICT: Refused(
@@ -33,7 +50,9 @@ _POWERS: Mapping[Power, Support] = {
         "it commits one message at a time, and no settlement",
         "use send_many() or pipeline(), which say of each message what became of it",
     ),
+    Power.REQUEST: NATIVE,
     Power.START: NATIVE,
+    Power.BROWSE: Emulated("reading beside the group", "the transport of all that waits, and of what is not for it"),
     Power.PRUNE: Refused("routes are filters of consumers: none is left behind"),
 }
 
@@ -63,5 +82,16 @@ def capabilities(brokers: Sequence[Settings]) -> Capabilities:
         forks=True,
         exact_attempts=False,
         leases=True,
-        powers=MappingProxyType(_POWERS),
+        powers=MappingProxyType({**_POWERS, **_powers(brokers)}),
     )
+
+
+def _powers(brokers: Sequence[Settings]) -> Mapping[Power, Support]:
+    """Return what hangs on how brokers are set."""
+    moves = all(broker.moves_groups for broker in brokers)
+    decides = all(time_to_decide(broker) > 0 and time_to_answer(broker) > 0 for broker in brokers)
+    return {
+        Power.REPLAY: _REPLAY if moves else _UNMOVED,
+        Power.INSPECT: _LOOKING if moves else _LOOKING_ONLY,
+        Power.PREPARE: NATIVE if decides else _UNDECIDED,
+    }

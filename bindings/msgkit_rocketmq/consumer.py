@@ -68,7 +68,7 @@ class RocketConsumer:
         self._acceptances = Acceptances(home.cluster)
         self._returning = Returning(home.cluster)
         self._copies = Copies(home.publisher, self._accept)
-        self._memory = Memory()
+        self.memory = Memory()
         self._drained = False
 
     @property
@@ -80,7 +80,7 @@ class RocketConsumer:
 
     def trouble(self) -> None:
         """Hear that a broker was lost."""
-        self._memory.trouble(self._loop.time())
+        self.memory.trouble(self._loop.time())
         if self._queue.anonymous:
             self._supply.doubt()
 
@@ -126,7 +126,7 @@ class RocketConsumer:
             self._returning.put(loan, _UNREADABLE, _whatever)
             return False
         envelope = understood(record, feed.addressee, loan.returned)
-        if not feed.takes(envelope) or self._memory.knows(loan.place, self._loop.time()):
+        if not feed.takes(envelope) or self.memory.knows(loan.place, self._loop.time()):
             self._acceptances.put(loan)
             return False
         self._loans.add(loan)
@@ -216,7 +216,7 @@ class RocketConsumer:
 
     def _accept(self, loan: Loan, envelope: Envelope) -> None:
         self._let_go(loan)
-        self._memory.note(loan.place, self._loop.time())
+        self.memory.note(loan.place, self._loop.time())
         self._home.returns.forget(self.queue_name, envelope.message_id)
         self._acceptances.put(loan)
 

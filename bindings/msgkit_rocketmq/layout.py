@@ -4,7 +4,9 @@ RocketMQ knows no dots: they become `-`, and in the names of groups so does `_`,
 tried again is named `%RETRY%<group>_<topic>`, and would be another group's as well.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 from msgkit.errors import ConfigurationError, TopologyMismatch
@@ -18,6 +20,8 @@ OptionT = TypeVar("OptionT", bound=Option)
 
 #: What the names of groups begin with that go with their process.
 ANONYMOUS = "msgkit-anon-"
+_READER = "msgkit-reader"
+_CHECKERS = "msgkit-check-"
 _DEFAULT = RocketTopic()
 _QUEUE = RocketQueue()
 #: In these, brokers keep their own books; nothing can be sent to some of them.
@@ -77,6 +81,8 @@ class Layout:
     def __init__(self, namespace: str = "") -> None:
         """Name them; the namespace stands before all of their names."""
         self._before = f"{namespace}%" if namespace else ""
+        #: The group on whose behalf is read what is not taken.
+        self.reader = f"{self._before}{_READER}"
 
     def exchange_topic(self, exchange: str) -> str:
         """Return the topic of an exchange.
@@ -114,6 +120,11 @@ class Layout:
         group = (ANONYMOUS if queue.anonymous else "") + queue.name.replace(".", "-").replace("_", "-")
         room = MAX_GROUP - len(self._before)
         return self._before + broker_name(group, f"the group of queue {queue.name!r}", room, also="")
+
+    def checkers(self, check: str) -> str:
+        """Return the group of those who are asked about half messages: those who can answer, and nobody else."""
+        plain = re.fullmatch("[a-zA-Z0-9-]{1,64}", check) is not None
+        return f"{self._before}{_CHECKERS}{check if plain else sha256(check.encode()).hexdigest()}"
 
     def topics_of(self, queue: QueueSpec) -> Sequence[str]:
         """Return the topics that a queue takes from."""

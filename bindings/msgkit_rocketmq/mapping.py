@@ -19,15 +19,17 @@ from msgkit_rocketmq.client.properties import escaped, escaped_name, is_reserved
 from msgkit_rocketmq.client.records import Record
 from msgkit_rocketmq.client.sending import Outgoing
 
-__all__ = ["MAX_PROPERTIES", "ORIGIN", "Addressee", "client_address", "client_of", "encoded", "understood"]
+__all__ = ["CHECK", "MAX_PROPERTIES", "ORIGIN", "Addressee", "client_address", "client_of", "encoded", "understood"]
 
 #: Bytes of properties: a message takes 32,767, and the broker adds some of its own on the way.
 MAX_PROPERTIES = 31 * 1024
 #: What a dead letter says beside what its original said.
 _OF_THE_DEAD = 4 * 1024
 
-#: Where a message was sent of which this is a copy, in its queue only.
+#: Where a message was sent of which this is a copy, in its queue only; or where a half message is sent.
 ORIGIN = "msgkit-origin"
+#: Who knows what becomes of a half message.
+CHECK = "msgkit-check"
 
 _ID, _SUBJECT, _KEY = "UNIQ_KEY", "TAGS", "__SHARDINGKEY"
 _ASKED_BY, _ASKED_AS, _CLUSTER, _TTL = "REPLY_TO_CLIENT", "CORRELATION_ID", "CLUSTER", "TTL"
@@ -40,7 +42,7 @@ _OF_THE_USER = "msgkit-user-"
 _OURS = frozenset(
     {
         *(_TYPE, _CONTENT_TYPE, _CORRELATION, _REPLY_TO, _SENT, _EXPIRES, _ATTEMPT, _PRIORITY, _KINDS, _EMPTY),
-        ORIGIN,
+        *(ORIGIN, CHECK),
     }
 )
 #: By these, messages are found again on the console. The broker does nothing else with them.

@@ -10,7 +10,7 @@ from msgkit.spi.pauses import pause
 from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.codes import Response
 from msgkit_rocketmq.client.errors import ClientError, NotWritten, Refused, Unfit
-from msgkit_rocketmq.client.places import Broker, Place
+from msgkit_rocketmq.client.places import Place
 from msgkit_rocketmq.client.sending import Outgoing
 from msgkit_rocketmq.lines import Line, Stored, Waiting
 
@@ -73,8 +73,7 @@ class Outlet:
             return True
         except NotWritten:
             return not self._unplaced
-        masters = {name: Broker(name, address) for name, address in route.masters.items()}
-        places = [Place(masters[at.broker], self._topic, at.number) for at in route.writable]
+        places = route.to_write
         if not places:
             self._fail(Refused(Response.NO_PERMISSION, f"nobody may write topic {self._topic}"))
             return True

@@ -13,7 +13,7 @@ from msgkit.values import Option
 from msgkit_rocketmq.client import brokers, groups, offsets, topics
 from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.handles import retry_topic
-from msgkit_rocketmq.client.places import Broker, Place
+from msgkit_rocketmq.client.places import Place
 from msgkit_rocketmq.layout import GroupForm, Layout, TopicForm, foreign
 from msgkit_rocketmq.sweeping import remove
 
@@ -135,9 +135,7 @@ class Provisioner:
         return any(each is not None for each in found)
 
     async def _places(self, topic: str) -> Sequence[Place]:
-        route = await self._cluster.route(topic, fresh=True)
-        masters = {name: Broker(name, address) for name, address in route.masters.items()}
-        return [Place(masters[at.broker], topic, at.number) for at in route.readable]
+        return (await self._cluster.route(topic, fresh=True)).to_read
 
     async def _missing_returns(self, form: GroupForm) -> Sequence[str]:
         """Return the topics of what comes back to a group that are not there.

@@ -9,11 +9,10 @@ from msgkit.clock import Clock
 from msgkit.envelope import Envelope, Kind, Receipt
 from msgkit.errors import Closed, ConfigurationError, MessagingError, SendRefused, SendUnknown, Unroutable
 from msgkit_rocketmq.client.cluster import Cluster
-from msgkit_rocketmq.client.codes import Response
-from msgkit_rocketmq.client.errors import NotWritten, Refused
 from msgkit_rocketmq.client.sending import after, at
 from msgkit_rocketmq.lines import Stored, Waiting
 from msgkit_rocketmq.mapping import encoded
+from msgkit_rocketmq.outcomes import failure
 from msgkit_rocketmq.outlets import Outlet
 
 __all__ = ["Publisher"]
@@ -91,7 +90,7 @@ class Publisher:
         if future.done() or stored.cancelled():
             return
         if (error := stored.exception()) is not None:
-            future.set_exception(_failure(envelope, error))
+            future.set_exception(failure(envelope, error))
             return
         place, sent = stored.result()
         position = f"{place.topic}/{place.broker.name}/{sent.queue}/{sent.offset}"
@@ -136,14 +135,3 @@ class Publisher:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         await asyncio.gather(*(outlet.close() for outlet in self._outlets.values()))
-
-
-def _failure(envelope: Envelope, error: BaseException) -> MessagingError:
-    text = f"message {envelope.message_id} to {envelope.destination!r}: {error}"
-    match error:
-        case Refused(code=Response.TOPIC_NOT_EXIST):
-            return Unroutable(f"{envelope.kind.value} {envelope.destination!r} does not exist")
-        case Refused() | NotWritten() | ValueError():
-            return SendRefused(text)
-        case _:
-            return SendUnknown(text)

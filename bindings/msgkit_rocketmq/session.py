@@ -29,18 +29,20 @@ from msgkit.spi import (
 from msgkit.spi.pauses import pause
 from msgkit.spi.returns import Returns
 from msgkit_rocketmq.address import RocketSettings
+from msgkit_rocketmq.books import Books
 from msgkit_rocketmq.capabilities import capabilities
 from msgkit_rocketmq.client import brokers
 from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.codes import Response
-from msgkit_rocketmq.client.connection import Door
 from msgkit_rocketmq.client.errors import ClientError, Refused, Unfit
 from msgkit_rocketmq.client.popping import Popping
-from msgkit_rocketmq.client.signing import Credentials
 from msgkit_rocketmq.consumer import RocketConsumer
+from msgkit_rocketmq.halves import Halves
 from msgkit_rocketmq.layout import Layout
+from msgkit_rocketmq.lending import door_of
 from msgkit_rocketmq.provisioning import Provisioner
 from msgkit_rocketmq.publisher import Publisher
+from msgkit_rocketmq.replies import Replies
 from msgkit_rocketmq.sweeping import sweep
 
 __all__ = ["Session"]
@@ -57,19 +59,17 @@ class Session:
         self._options = options
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
-        door = Door(
-            tls=settings.tls,
-            server_hostname=settings.server_hostname,
-            credentials=_credentials(settings),
-            timeout=settings.request_timeout,
-        )
         client = f"{options.client}@{os.getpid()}@{token_hex(8)}"
-        self.cluster = Cluster(door, settings.servers, client=client, on_lost=self._lost)
+        self.cluster = Cluster(door_of(settings), settings.servers, client=client, on_lost=self._lost)
         self.layout = Layout(settings.namespace)
         self._provisioner = Provisioner(self.cluster, self.layout)
         self.publisher = Publisher(
             options.name, options.clock, self.cluster, self._topic_of, within=settings.request_timeout
         )
+        within = settings.request_timeout
+        self.replies = Replies(options.name, options.clock, self.cluster, within=within)
+        self.halves = Halves(options.name, self.cluster, self.layout, self._topic_of, within=within)
+        self.books = Books(self.cluster, self.layout)
         self._declared = Topology({}, {})
         #: The topics of queues that are declared here.
         self._own_topics: dict[str, str] = {}
@@ -88,7 +88,7 @@ class Session:
         :raises ConfigurationError: when it does not want us, or is of no use
         """
         try:
-            settings = await self._asked(self._settings_of_all)
+            settings = await self.asked(self._settings_of_all)
             found = capabilities(settings)
         except BaseException:
             await self.close(0)
@@ -101,10 +101,10 @@ class Session:
 
     async def subscribe(self, subscription: Subscription, sink: Sink) -> RocketConsumer:
         """Return a consumer that takes part."""
-        await self._asked(lambda: self._provisioner.begin(subscription.queue))
+        await self.asked(lambda: self._provisioner.begin(subscription.queue))
         consumer = RocketConsumer(self, subscription, sink)
         try:
-            await self._asked(consumer.open)
+            await self.asked(consumer.open)
         except BaseException:
             await consumer.close()
             raise
@@ -123,6 +123,7 @@ class Session:
         except TimeoutError:
             pass
         await self.publisher.close()
+        await self.replies.close()
         await self.popping.close()
         tasks = [*self._tasks, *([self._recovering] if self._recovering is not None else [])]
         for task in tasks:
@@ -139,7 +140,7 @@ class Session:
             {**self._declared.exchanges, **topology.exchanges}, {**self._declared.queues, **topology.queues}
         )
         self.layout.check(together)
-        plan = await self._asked(lambda: self._provisioner.provision(topology, mode))
+        plan = await self.asked(lambda: self._provisioner.provision(topology, mode))
         if mode is not ProvisionMode.PLAN:
             self._declared = together
         for queue in topology.queues.values():
@@ -162,7 +163,7 @@ class Session:
             return self.layout.exchange_topic(destination)
         return self._own_topics.get(destination) or self.layout.queue_topic(destination)
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask again while the cluster cannot be reached, for as long as is waited for it."""
         failures, deadline = 0, self._loop.time() + self._options.wait
         while True:
@@ -186,6 +187,12 @@ class Session:
             if failures in (1, 5):
                 _log.warning("RocketMQ cannot be reached yet, trying on: %s", why)
             await asyncio.sleep(min(pause(failures), left))
+
+    def reread(self, queue: str) -> None:
+        """Hear that what was accepted of a queue is wanted again."""
+        for member in self._members:
+            if member.queue_name == queue:
+                member.memory.clear()
 
     # -- up and down
 
@@ -254,12 +261,6 @@ class Session:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("work in the background failed", exc_info=error)
-
-
-def _credentials(settings: RocketSettings) -> Credentials | None:
-    return (
-        Credentials(access_key=settings.user, secret=settings.password, token=settings.token) if settings.user else None
-    )
 
 
 def _refused(error: Refused) -> ConfigurationError:

@@ -23,6 +23,8 @@ KEEPING: Mapping[str, Mapping[str, object]] = {
 }
 #: Asks about half messages after a second, and not after thirty; and knows soon what was said of them.
 ASKING = {"transactionTimeOut": 1000, "transactionCheckInterval": 1000, "transactionOpBatchInterval": 100}
+#: Leaves senders time to decide, as brokers do that are set to nothing.
+PATIENT = {**ASKING, "transactionTimeOut": 6000}
 #: What the conformance suite runs on, on demand, until the binding passes it.
 WANTED = list(filter(None, os.environ.get("MSGKIT_TEST_ROCKETMQS", "").split(",")))
 
@@ -34,6 +36,12 @@ WANTED = list(filter(None, os.environ.get("MSGKIT_TEST_ROCKETMQS", "").split(","
 def lending(request: pytest.FixtureRequest) -> Iterator[RocketMQ]:
     """A RocketMQ of each kind."""
     yield from running(RocketMQ(provider="process", config={**ASKING, **KEEPING[request.param]}))
+
+
+@pytest.fixture(scope="package")
+def patient() -> Iterator[RocketMQ]:
+    """One that asks about half messages when their senders have had the usual time."""
+    yield from running(RocketMQ(provider="process", config=PATIENT))
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def name() -> str:
 )
 def checked(request: pytest.FixtureRequest) -> Iterator[RocketMQ]:
     """One behind a proxy."""
-    yield from running(RocketMQ(provider="process", proxied=True, config={**ASKING, **KEEPING[request.param]}))
+    yield from running(RocketMQ(provider="process", proxied=True, config={**PATIENT, **KEEPING[request.param]}))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from msgkit.errors import ConfigurationError
+from msgkit.spi import Power
 from msgkit.values import MAX_BODY
 from msgkit_rocketmq.capabilities import capabilities
 from msgkit_rocketmq.client.brokers import Settings
@@ -22,6 +23,7 @@ PLAIN = Settings(
     moves_groups=True,
     asks_after=6,
     asks_every=30,
+    notes_every=3,
 )
 
 
@@ -40,3 +42,12 @@ def test_brokers_that_take_less_than_others_say_how_large_a_message_may_be() -> 
     small = replace(PLAIN, largest_message=512 * 1024)
     assert capabilities([PLAIN]).max_body == MAX_BODY
     assert capabilities([PLAIN, small]).max_body < 512 * 1024
+
+
+def test_powers_that_hang_on_settings_are_refused_with_what_to_set() -> None:
+    found = capabilities([PLAIN, replace(PLAIN, moves_groups=False)])
+    assert "set useServerSideResetOffset=true" in str(found.support(Power.REPLAY))
+    assert "useServerSideResetOffset=true" in str(found.support(Power.INSPECT))
+    assert capabilities([PLAIN]).has(Power.PREPARE)
+    for hasty in (replace(PLAIN, asks_after=3), replace(PLAIN, asks_every=3)):
+        assert "set transactionTimeOut" in str(capabilities([PLAIN, hasty]).support(Power.PREPARE))

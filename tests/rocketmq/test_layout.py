@@ -116,3 +116,11 @@ def test_an_option_is_said_once_and_those_of_others_are_told() -> None:
     assert list(foreign([RocketTopic(), theirs, RocketQueue()])) == [theirs]
     with pytest.raises(TopologyMismatch, match="RocketQueue is said twice"):
         LAYOUT.group_of(QueueSpec(name="q", options=(RocketQueue(), RocketQueue())))
+
+
+def test_who_is_asked_about_half_messages_is_in_a_group_of_the_checks_name() -> None:
+    assert LAYOUT.checkers("paid") == "msgkit-check-paid"
+    odd = LAYOUT.checkers("bezahlt? ü")
+    assert odd.isascii()
+    assert odd != LAYOUT.checkers("bezahlt? u")
+    assert Layout("shop").checkers("paid") == "shop%msgkit-check-paid"

@@ -42,6 +42,8 @@ class Settings:
     #: Seconds after which it asks about a half message, at the next of its rounds, and between those.
     asks_after: float
     asks_every: float
+    #: Seconds until it has written down what became of one, about which it asks if it comes to that before.
+    notes_every: float
 
 
 async def masters(cluster: Cluster) -> list[Broker]:
@@ -78,6 +80,7 @@ def _read_settings(told: Mapping[str, str]) -> Settings:
         moves_groups=flag("useServerSideResetOffset"),
         asks_after=number("transactionTimeOut", 6000) / 1000,
         asks_every=number("transactionCheckInterval", 30000) / 1000,
+        notes_every=number("transactionOpBatchInterval", 3000) / 1000,
     )
 
 

@@ -12,7 +12,7 @@ from msgkit_rocketmq.client.frames import Frame
 from msgkit_rocketmq.client.places import Place
 from msgkit_rocketmq.client.sending import GROUP, Outgoing, to_be_sent
 
-__all__ = ["Answer", "Asker", "answer", "answered", "asker", "asking"]
+__all__ = ["Answer", "Asker", "answer", "answered", "asker", "asking", "reply_topic"]
 
 _WITHIN = 5.0
 
@@ -48,7 +48,12 @@ def asker(named: Mapping[str, str]) -> Asker | None:
         client, correlation, cluster = named["REPLY_TO_CLIENT"], named["CORRELATION_ID"], named["CLUSTER"]
     except KeyError:
         return None
-    return Asker(client, correlation, named.get("TTL", "0"), f"{cluster}_REPLY_TOPIC")
+    return Asker(client, correlation, named.get("TTL", "0"), reply_topic(cluster))
+
+
+def reply_topic(cluster: str) -> str:
+    """Return where answers to the clients of a cluster go."""
+    return f"{cluster}_REPLY_TOPIC"
 
 
 async def answer(cluster: Cluster, place: Place, to: Asker, message: Outgoing, *, within: float = _WITHIN) -> None:

@@ -1,12 +1,13 @@
 """Where topics and brokers are: what name servers tell of them. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 from msgkit.reaching import Address
 from msgkit_rocketmq.client.errors import Unreadable
 from msgkit_rocketmq.client.lenient import read, table
+from msgkit_rocketmq.client.places import Broker, Place
 
 __all__ = ["QueueAt", "Route", "masters_in", "route_in"]
 
@@ -32,6 +33,18 @@ class Route:
     #: The queues that may be written, and those that may be read: by the names of brokers, then by number.
     writable: tuple[QueueAt, ...]
     readable: tuple[QueueAt, ...]
+
+    @property
+    def to_write(self) -> list[Place]:
+        return self._places(self.writable)
+
+    @property
+    def to_read(self) -> list[Place]:
+        return self._places(self.readable)
+
+    def _places(self, queues: Iterable[QueueAt]) -> list[Place]:
+        masters = {name: Broker(name, address) for name, address in self.masters.items()}
+        return [Place(masters[at.broker], self.topic, at.number) for at in queues]
 
 
 def route_in(topic: str, body: bytes) -> Route:

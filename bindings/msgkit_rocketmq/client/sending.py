@@ -84,6 +84,7 @@ async def to_be_sent(
     *,
     group: str,
     flags: int = 0,
+    ahead: float = 0,
     within: float = _WITHIN,
 ) -> Frame:
     """Return the answer to who sends something, of whatever kind. See `send`."""
@@ -97,7 +98,7 @@ async def to_be_sent(
         "d": 0,
         "e": place.queue,
         "f": flags,
-        "g": int(time.time() * 1000),
+        "g": int((time.time() - ahead) * 1000),
         "h": 0,
         "i": properties.encode(message.properties),
         "j": 0,

@@ -46,12 +46,17 @@ class Check(NamedTuple):
     record: Record
 
 
-async def prepare(cluster: Cluster, place: Place, message: Outgoing, *, group: str, within: float = _WITHIN) -> Half:
-    """Return when the broker has the half message, and would ask this group about it. See `sending.send`."""
+async def prepare(
+    cluster: Cluster, place: Place, message: Outgoing, *, group: str, ahead: float = 0, within: float = _WITHIN
+) -> Half:
+    """Return when the broker has the half message, and would ask this group about it. See `sending.send`.
+
+    :param ahead: seconds by which our clock may go before the broker's, who asks at once about what is from the future
+    """
     named = {**message.properties, "TRAN_MSG": "true", "PGROUP": group}
     half = Outgoing(message.body, named)
     answer = await to_be_sent(
-        cluster, Request.SEND_MESSAGE_V2, place, half, group=group, flags=_PREPARED, within=within
+        cluster, Request.SEND_MESSAGE_V2, place, half, group=group, flags=_PREPARED, ahead=ahead, within=within
     )
     try:
         position, offset = int(answer.fields["msgId"][-_POSITION:], _HEX), int(answer.fields["queueOffset"])
