@@ -66,6 +66,15 @@ def test_a_sample_prints_what_its_page_says_and_nothing_else(sample: str, enviro
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, promised(sample), "")
 
 
+def test_orders_are_packed_when_they_are_in_the_database(environment: Environment) -> None:
+    ran = run("half_message", environment)
+    if environment["MSGKIT_URL"].startswith("memory:"):
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, promised("half_message"), "")
+    else:
+        assert (ran.returncode, ran.stdout) == (1, "")
+        assert ran.stderr == "@checker('placed') answers for half messages, which no broker of this application has\n"
+
+
 def test_the_sample_that_is_a_broker_itself_prints_what_its_page_says_and_nothing_else() -> None:
     ran = run("shelf", os.environ)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, promised("shelf"), "")
@@ -109,7 +118,15 @@ def test_the_integration_tests_pass(wanted: str, outcome: str, request: pytest.F
 
 def test_every_sample_has_a_page_and_is_run_here() -> None:
     samples = {init.parent.name for init in SAMPLES.glob("*/__init__.py")}
-    assert samples == {"quickstart", "orders", "dependency_injection", "integration_tests", "web", "shelf"}
+    assert samples == {
+        "quickstart",
+        "orders",
+        "dependency_injection",
+        "integration_tests",
+        "web",
+        "shelf",
+        "half_message",
+    }
     assert all((SAMPLES / sample / "README.md").is_file() for sample in samples)
 
 
