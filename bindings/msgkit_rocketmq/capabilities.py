@@ -11,8 +11,8 @@ from msgkit_rocketmq.halves import time_to_answer, time_to_decide
 
 __all__ = ["capabilities"]
 
-#: Between a settlement and when the broker has it on its disk, if it is killed: it writes every 5 s.
-_SETTLE_WINDOW = 6.0
+#: Seconds for a broker to write down how far groups have come, when it is time.
+_WRITING = 1.0
 #: How late what is tried again may be: brokers look through what was lent in rounds, unless they keep it at hand.
 _LATENESS, _LATENESS_AT_HAND = 8.0, 2.5
 #: Brokers delete what is older, taken or not. It is a setting of theirs, and this is what it is if nobody changes it.
@@ -71,7 +71,7 @@ def capabilities(brokers: Sequence[Settings]) -> Capabilities:
         durable=True,
         shared=Shared.NETWORK,
         order=Order.QUEUE,
-        settle_window=_SETTLE_WINDOW,
+        settle_window=max(broker.writes_every for broker in brokers) + _WRITING,
         retention=_RETENTION,
         delay=DelayLimits(
             longest=float(min(broker.longest_delay for broker in brokers)),

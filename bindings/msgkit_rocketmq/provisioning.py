@@ -23,6 +23,8 @@ _log = logging.getLogger("msgkit.rocketmq")
 _MAKING = (ProvisionMode.CREATE, ProvisionMode.PRUNE)
 #: Of a topic of which nothing else is said: so many keys of an ordered queue are worked on at a time, by each broker.
 _QUEUES = 16
+#: How much longer than the time between two writings one may take.
+_LONGER = 1.2
 #: What comes back is taken by nobody in particular.
 _QUEUES_OF_RETURNS = 1
 
@@ -65,6 +67,8 @@ class Provisioner:
                 form = group_forms[self._layout.group_of(queue)]
                 if ("group", form.name) in new:
                     await self._make_group(form, queue.start, is_new=_is_to_be_made(form, seen))
+            if any(what == "group" for what, _ in new):
+                await self._written_down()
         await self._make_anonymous(topology, group_forms)
         return plan
 
@@ -188,6 +192,12 @@ class Provisioner:
             *(brokers.caught_up(self._cluster, broker) for broker in {place.broker for place in places})
         )
         await asyncio.gather(*(self._begin(form.name, place, start) for place in places))
+
+    async def _written_down(self) -> None:
+        """Return when no broker forgets any more where groups begin: after a kill that would be at its end."""
+        masters = await brokers.masters(self._cluster)
+        found = await asyncio.gather(*(brokers.settings(self._cluster, broker) for broker in masters))
+        await asyncio.sleep(_LONGER * max(each.writes_every for each in found))
 
     async def _begin(self, group: str, place: Place, start: Start) -> None:
         match start:

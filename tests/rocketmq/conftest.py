@@ -21,6 +21,8 @@ KEEPING: Mapping[str, Mapping[str, object]] = {
     "plain": {},
     "kept": {"popConsumerKVServiceInit": "true", "popConsumerKVServiceEnable": "true"},
 }
+#: Writes down often how far groups have come: whoever makes one waits for that.
+WRITING = {"flushConsumerOffsetInterval": 250}
 #: Asks about half messages after a second, and not after thirty; and knows soon what was said of them.
 ASKING = {"transactionTimeOut": 1000, "transactionCheckInterval": 1000, "transactionOpBatchInterval": 100}
 #: Leaves senders time to decide, as brokers do that are set to nothing.
@@ -35,13 +37,13 @@ WANTED = list(filter(None, os.environ.get("MSGKIT_TEST_ROCKETMQS", "").split(","
 )
 def lending(request: pytest.FixtureRequest) -> Iterator[RocketMQ]:
     """A RocketMQ of each kind."""
-    yield from running(RocketMQ(provider="process", config={**ASKING, **KEEPING[request.param]}))
+    yield from running(RocketMQ(provider="process", config={**ASKING, **WRITING, **KEEPING[request.param]}))
 
 
 @pytest.fixture(scope="package")
 def patient() -> Iterator[RocketMQ]:
     """One that asks about half messages when their senders have had the usual time."""
-    yield from running(RocketMQ(provider="process", config=PATIENT))
+    yield from running(RocketMQ(provider="process", config={**PATIENT, **WRITING}))
 
 
 @pytest.fixture
@@ -63,7 +65,8 @@ def name() -> str:
 )
 def checked(request: pytest.FixtureRequest) -> Iterator[RocketMQ]:
     """One behind a proxy."""
-    yield from running(RocketMQ(provider="process", proxied=True, config={**PATIENT, **KEEPING[request.param]}))
+    config = {**PATIENT, **WRITING, **KEEPING[request.param]}
+    yield from running(RocketMQ(provider="process", proxied=True, config=config))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ PLAIN = Settings(
     makes_groups=True,
     newer_retry_topics=False,
     moves_groups=True,
+    writes_every=5,
     asks_after=6,
     asks_every=30,
     notes_every=3,
@@ -51,3 +52,7 @@ def test_powers_that_hang_on_settings_are_refused_with_what_to_set() -> None:
     assert capabilities([PLAIN]).has(Power.PREPARE)
     for hasty in (replace(PLAIN, asks_after=3), replace(PLAIN, asks_every=3)):
         assert "set transactionTimeOut" in str(capabilities([PLAIN, hasty]).support(Power.PREPARE))
+
+
+def test_what_may_come_again_after_a_kill_depends_on_how_often_brokers_write_down_how_far_groups_are() -> None:
+    assert capabilities([PLAIN, replace(PLAIN, writes_every=0.5)]).settle_window == 6

@@ -39,6 +39,9 @@ class Settings:
     newer_retry_topics: bool
     #: Does it move groups that are taking messages?
     moves_groups: bool
+    #: Seconds between two times that it writes down how far groups have come: what it was told since then it forgets
+    #: when it is killed.
+    writes_every: float
     #: Seconds after which it asks about a half message, at the next of its rounds, and between those.
     asks_after: float
     asks_every: float
@@ -78,6 +81,7 @@ def _read_settings(told: Mapping[str, str]) -> Settings:
         makes_groups=flag("autoCreateSubscriptionGroup", default=True),
         newer_retry_topics=flag("enableRetryTopicV2"),
         moves_groups=flag("useServerSideResetOffset"),
+        writes_every=number("flushConsumerOffsetInterval", 5000) / 1000,
         asks_after=number("transactionTimeOut", 6000) / 1000,
         asks_every=number("transactionCheckInterval", 30000) / 1000,
         notes_every=number("transactionOpBatchInterval", 3000) / 1000,
