@@ -18,14 +18,19 @@ from msgkit.values import Seconds
 from msgkit_kafka.address import KafkaSettings
 from msgkit_kafka.capabilities import CAPABILITIES
 from msgkit_kafka.options import Kafka, KafkaQueue, KafkaTopic, Token
+from msgkit_rabbitmq import capabilities as rabbitmq
 from msgkit_rabbitmq.address import Rabbit, RabbitSettings
-from msgkit_rabbitmq.capabilities import capabilities
 from msgkit_rabbitmq.options import RabbitExchange, RabbitQueue
+from msgkit_rocketmq import capabilities as rocketmq
+from msgkit_rocketmq.address import RocketSettings
+from msgkit_rocketmq.client.brokers import settings_of
+from msgkit_rocketmq.options import Rocket, RocketQueue, RocketTopic
 
-__all__ = ["KAFKA", "RABBITMQ", "Reference", "meanings"]
+__all__ = ["KAFKA", "RABBITMQ", "ROCKETMQ", "Reference", "meanings"]
 
 _PAGES = Path(__file__).parent.parent / "docs" / "brokers"
 _RABBIT, _KAFKA = RabbitSettings.parse("amqp://"), KafkaSettings.parse("kafka://")
+_ROCKET = RocketSettings.parse("rocketmq://")
 _TYPES: Mapping[object, str] = {
     str: "text",
     timedelta: "`timedelta`",
@@ -38,7 +43,8 @@ _TYPES: Mapping[object, str] = {
     Token: "text, or async function",
 }
 #: What is said of destinations.
-_Said = type[RabbitQueue | RabbitExchange | KafkaTopic | KafkaQueue]
+_Said = type[RabbitQueue | RabbitExchange | KafkaTopic | KafkaQueue | RocketTopic | RocketQueue]
+_Settings = RabbitSettings | KafkaSettings | RocketSettings
 _OPTIONS = ["option", "type", "default", "meaning"]
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _COMMENT = "#: "
@@ -52,7 +58,7 @@ class Reference:
     capabilities: Capabilities
     #: The options of a connection, what they are when nothing is said, and words for some of that.
     connection: type
-    settings: RabbitSettings | KafkaSettings
+    settings: _Settings
     defaults: Mapping[str, str]
     #: Those of destinations, by the table that they are in.
     options: Mapping[str, _Said]
@@ -78,7 +84,7 @@ class Reference:
 
 RABBITMQ = Reference(
     page=_PAGES / "rabbitmq.md",
-    capabilities=capabilities(_RABBIT),
+    capabilities=rabbitmq.capabilities(_RABBIT),
     connection=Rabbit,
     settings=_RABBIT,
     defaults={"user": "`guest`", "password": "`guest` for guest", "connection_name": "the application's name"},
@@ -95,6 +101,15 @@ KAFKA = Reference(
         "compression": f"`{_KAFKA.compression}`",
     },
     options={"topic": KafkaTopic, "queue": KafkaQueue},
+)
+ROCKETMQ = Reference(
+    page=_PAGES / "rocketmq.md",
+    # Of brokers of which nothing is set.
+    capabilities=rocketmq.capabilities([settings_of({})]),
+    connection=Rocket,
+    settings=_ROCKET,
+    defaults={},
+    options={"topic": RocketTopic, "queue": RocketQueue},
 )
 
 
@@ -152,7 +167,7 @@ def _of_fields(owner: _Said) -> dict[str, str]:
     return {name: "none" if value is None or value is MISSING else f"`{value}`" for name, value in said.items()}
 
 
-def _default(settings: RabbitSettings | KafkaSettings, name: str) -> str:
+def _default(settings: _Settings, name: str) -> str:
     value: Any = getattr(settings if hasattr(settings, name) else settings.certificates, name)
     match value:
         case None | "":
@@ -182,5 +197,5 @@ def _told(support: Support) -> list[str]:
 
 
 if __name__ == "__main__":
-    for each in (RABBITMQ, KAFKA):
+    for each in (RABBITMQ, KAFKA, ROCKETMQ):
         each.page.write_text(each.up_to_date(each.page.read_text("utf-8")), "utf-8")

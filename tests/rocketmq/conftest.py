@@ -46,6 +46,12 @@ def patient() -> Iterator[RocketMQ]:
     yield from running(RocketMQ(provider="process", config={**PATIENT, **WRITING}))
 
 
+@pytest.fixture(scope="session")
+def interop() -> Iterator[RocketMQ]:
+    """A RocketMQ that msgkit shares with others."""
+    yield from running(RocketMQ(provider="process", config=ASKING))
+
+
 @pytest.fixture
 async def cluster(lending: RocketMQ) -> AsyncIterator[Cluster]:
     cluster = Cluster(Door(), lending.addresses)

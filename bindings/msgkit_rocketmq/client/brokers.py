@@ -10,7 +10,7 @@ from msgkit_rocketmq.client.documents import read, texts
 from msgkit_rocketmq.client.errors import Unanswered, Unreadable
 from msgkit_rocketmq.client.places import Broker
 
-__all__ = ["Settings", "caught_up", "masters", "runtime", "settings"]
+__all__ = ["Settings", "caught_up", "masters", "runtime", "settings", "settings_of"]
 
 _WITHIN = 5.0
 #: Seconds until a broker is asked again how far it is.
@@ -57,10 +57,15 @@ async def masters(cluster: Cluster) -> list[Broker]:
 async def settings(cluster: Cluster, broker: Broker, *, within: float = _WITHIN) -> Settings:
     answer = await cluster.ask(broker.address, Request.GET_BROKER_CONFIG, within=within)
     lines = (line.partition("=") for line in answer.body.decode(errors="replace").splitlines())
-    return _read_settings({name: value for name, _, value in lines})
+    return settings_of({name: value for name, _, value in lines})
 
 
-def _read_settings(told: Mapping[str, str]) -> Settings:
+def settings_of(told: Mapping[str, str]) -> Settings:
+    """Return what a broker's own words for its settings say; without any, what RocketMQ comes with.
+
+    :raises Unreadable: when a number is none
+    """
+
     def flag(name: str, *, default: bool = False) -> bool:
         return told.get(name, str(default)).lower() == "true"
 
