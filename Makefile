@@ -22,7 +22,7 @@ PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --cons
 INSTALL = $(PIP) hatchling && $(PIP) --no-build-isolation --editable
 DECLARED := pyproject.toml constraints.txt tools/venv
 
-.PHONY: help demo test brokers check lint types layers honest format bench lock clean
+.PHONY: help demo test brokers check lint types layers honest format bench fuzz lock clean
 
 help: ## list the chores
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -73,6 +73,10 @@ format: $(VENV)/.suite ## put the code in order
 
 bench: $(VENV)/.suite ## what a message costs above the client library
 	@$(PY) -m benchmarks overhead $(ARGS)
+
+fuzz: $(VENV)/.suite ## ten minutes of whatever RocketMQ may answer; SECONDS=60: shorter; on Linux
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.1.0
+	@$(PY) -m tests.rocketmq.fuzz $(or $(SECONDS),600)
 
 lock: ## pin the newest versions that fit, for every Python found
 	@tools/lock "$(EXTRAS)"

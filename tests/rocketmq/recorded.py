@@ -1,6 +1,19 @@
-"""Messages as `MessageDecoder` of RocketMQ 5.3.3 wrote them."""
+"""What RocketMQ 5.3.3 wrote: messages, as its `MessageDecoder` does, frames, and what it tells of itself."""
 
-__all__ = ["BATCH", "LZ4", "OVER_IPV4", "OVER_IPV6", "ZLIB", "ZSTD"]
+__all__ = [
+    "BATCH",
+    "CLUSTER",
+    "LZ4",
+    "OLDER",
+    "OVER_IPV4",
+    "OVER_IPV6",
+    "ROUTE",
+    "STATS",
+    "UNKNOWN",
+    "WELCOME",
+    "ZLIB",
+    "ZSTD",
+]
 
 _PROPERTIES = (
     "00466772c3bcc39f6501e286922001206102554e49515f4b455901374630303030303130303031303030303030303030"
@@ -34,4 +47,31 @@ ZSTD = bytes.fromhex(
 BATCH = bytes.fromhex(
     "00000027000000000000000000000000000000036f6e65000e574149540174727565026e013102"
     "00000028000000000000000000000000000000047a776569000e574149540174727565026e013202"
+)
+
+#: Answers, without the size that stands before them.
+WELCOME = (
+    b'\x00\x00\x00\xa6{"code":0,"extFields":{"IS_SUPPORT_HEART_BEAT_V2":"true","IS_SUB_CHANGE":"true"},"flag":1,'
+    b'"language":"JAVA","opaque":7,"serializeTypeCurrentRPC":"JSON","version":479}'
+)
+UNKNOWN = (
+    b'\x00\x00\x00\x8a{"code":3,"flag":1,"language":"JAVA","opaque":7,"remark":" request type 106 not supported",'
+    b'"serializeTypeCurrentRPC":"JSON","version":479}'
+)
+
+ROUTE = (
+    b'{"brokerDatas":[{"brokerAddrs":{"0":"127.0.0.1:30034"},"brokerName":"broker-a","cluster":"DefaultCluster",'
+    b'"enableActingMaster":false}],"filterServerTable":{},"queueDatas":[{"brokerName":"broker-a","perm":6,'
+    b'"readQueueNums":3,"topicSysFlag":0,"writeQueueNums":2}]}'
+)
+OLDER = ROUTE.replace(b'{"0":', b"{0:")
+CLUSTER = (
+    b'{"brokerAddrTable":{"broker-a":{"brokerAddrs":{0:"127.0.0.1:30034"},"brokerName":"broker-a",'
+    b'"cluster":"DefaultCluster","enableActingMaster":false}},"clusterAddrTable":{"DefaultCluster":["broker-a"]}}'
+)
+#: Of the consumers of a topic.
+STATS = (
+    b'{"consumeTps":0.0,"offsetTable":{{"brokerName":"broker-a","queueId":1,"topic":"t1"}:{"brokerOffset":436,'
+    b'"consumerOffset":0,"lastTimestamp":0,"pullOffset":0},{"brokerName":"broker-a","queueId":0,"topic":"t1"}:'
+    b'{"brokerOffset":7,"consumerOffset":0,"lastTimestamp":0,"pullOffset":0}}}'
 )

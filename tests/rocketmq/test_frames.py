@@ -10,16 +10,9 @@ import pytest
 from msgkit_rocketmq.client.codes import Request, Response
 from msgkit_rocketmq.client.errors import Refused, Unreadable
 from msgkit_rocketmq.client.frames import Frame, checked, decode, encode, written
+from tests.rocketmq.recorded import UNKNOWN, WELCOME
 
 #: Recorded: RocketMQ 5.3.3 answers a heartbeat, and that it does not know what it was asked.
-WELCOME = (
-    b'\x00\x00\x00\xa6{"code":0,"extFields":{"IS_SUPPORT_HEART_BEAT_V2":"true","IS_SUB_CHANGE":"true"},"flag":1,'
-    b'"language":"JAVA","opaque":7,"serializeTypeCurrentRPC":"JSON","version":479}'
-)
-UNKNOWN = (
-    b'\x00\x00\x00\x8a{"code":3,"flag":1,"language":"JAVA","opaque":7,"remark":" request type 106 not supported",'
-    b'"serializeTypeCurrentRPC":"JSON","version":479}'
-)
 ASKED = Frame(Request.POP_MESSAGE, {"topic": "a", "exp": 'n\x01"ü\n\U0001f600'}, b"\x00body\xff", opaque=7)
 
 

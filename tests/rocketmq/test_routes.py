@@ -11,24 +11,9 @@ from msgkit.reaching import Address
 from msgkit_rocketmq.client.errors import Unreadable
 from msgkit_rocketmq.client.lenient import read, table
 from msgkit_rocketmq.client.routes import QueueAt, masters_in, route_in
+from tests.rocketmq.recorded import CLUSTER, OLDER, ROUTE, STATS
 
 #: Recorded: of a topic, as newer clients and as older ones are told; and of the whole cluster.
-ROUTE = (
-    b'{"brokerDatas":[{"brokerAddrs":{"0":"127.0.0.1:30034"},"brokerName":"broker-a","cluster":"DefaultCluster",'
-    b'"enableActingMaster":false}],"filterServerTable":{},"queueDatas":[{"brokerName":"broker-a","perm":6,'
-    b'"readQueueNums":3,"topicSysFlag":0,"writeQueueNums":2}]}'
-)
-OLDER = ROUTE.replace(b'{"0":', b"{0:")
-CLUSTER = (
-    b'{"brokerAddrTable":{"broker-a":{"brokerAddrs":{0:"127.0.0.1:30034"},"brokerName":"broker-a",'
-    b'"cluster":"DefaultCluster","enableActingMaster":false}},"clusterAddrTable":{"DefaultCluster":["broker-a"]}}'
-)
-#: Of the consumers of a topic.
-STATS = (
-    b'{"consumeTps":0.0,"offsetTable":{{"brokerName":"broker-a","queueId":1,"topic":"t1"}:{"brokerOffset":436,'
-    b'"consumerOffset":0,"lastTimestamp":0,"pullOffset":0},{"brokerName":"broker-a","queueId":0,"topic":"t1"}:'
-    b'{"brokerOffset":7,"consumerOffset":0,"lastTimestamp":0,"pullOffset":0}}}'
-)
 BROKER_A = Address("127.0.0.1", 30034)
 
 
