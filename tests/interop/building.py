@@ -16,18 +16,20 @@ from msgkit.testing.brokers.trouble import Trouble
 
 __all__ = ["command"]
 
-_TESTS = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 #: What all programs have.
 _SHARED = sorted(Path(__file__).parent.glob("java/**/*.java"))
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 _SMALL = ("-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
-def command(name: str, folder: Path) -> Sequence[str]:
+def command(name: str, folder: Path, *, main: str = "shop.Program", options: Sequence[str] = _SMALL) -> Sequence[str]:
     """Return the words that run a program, which is made before when it is not in the cache. Blocks.
 
     Its folder holds a `pom.xml`, the checksums of the jars that this asks for, and sources beside the shared ones.
 
+    :param main: its class, of the sources or of a jar
+    :param options: what the Java is told before that
     :raises Unavailable: when there is no Java or no Maven, or Maven cannot fetch the jars
     :raises Trouble: when a jar is not the one that is pinned, or the sources do not compile
     """
@@ -41,7 +43,7 @@ def command(name: str, folder: Path) -> Sequence[str]:
         classes = _made(
             cache() / "classes" / f"{name}-{_digest(pom, *sources)}", lambda made: _compile(jre, jars, sources, made)
         )
-    return (str(jre), *_SMALL, "-cp", f"{classes}:{jars}/*", "shop.Program")
+    return (str(jre), *options, "-cp", f"{classes}:{jars}/*", main)
 
 
 def _made(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -82,7 +84,7 @@ def _compile(jre: Path, jars: Path, sources: Sequence[Path], folder: Path) -> No
 def _digest(*files: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"\n{file.relative_to(_TESTS)}\n".encode() + file.read_bytes())
+        digest.update(f"\n{file.relative_to(_ROOT)}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

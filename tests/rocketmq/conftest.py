@@ -4,15 +4,18 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import pytest
+import pytest_asyncio
 
 from msgkit.brokers import register_binding
 from msgkit.envelope import new_id
-from msgkit.testing.brokers import RocketMQ
+from msgkit.testing.brokers import RocketMQ, Unavailable
 from msgkit_rocketmq.binding import RocketBinding
 from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.connection import Door
+from tests.brokers.requiring import unavailable
 from tests.brokers.running import running
 from tests.rocketmq.harness import RocketHarness
+from tests.rocketmq.java import Java
 
 register_binding("rocketmq", RocketBinding)
 
@@ -50,6 +53,17 @@ def patient() -> Iterator[RocketMQ]:
 def interop() -> Iterator[RocketMQ]:
     """A RocketMQ that msgkit shares with others."""
     yield from running(RocketMQ(provider="process", config=ASKING))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def java(interop: RocketMQ) -> AsyncIterator[Java]:
+    java = Java(interop.url)
+    try:
+        await java.__aenter__()
+    except Unavailable as error:
+        unavailable("rocketmq", error)
+    yield java
+    await java.__aexit__()
 
 
 @pytest.fixture
