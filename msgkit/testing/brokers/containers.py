@@ -30,6 +30,8 @@ _PATIENCE = 30.0
 _LOOK = 0.05
 _KILLED = 137
 _RUNNING, _PAUSED = "running", "paused"
+#: What an engine says that lost a race.
+_RACE = "unable to freeze"
 _ryuk = threading.Lock()
 
 
@@ -148,8 +150,21 @@ class _Container(Running):
 
     def pause(self) -> None:
         if self._status() == _RUNNING:
-            self._container.pause()
+            self._freeze()
             self._wait_for(_PAUSED)
+
+    def _freeze(self) -> None:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._container.pause()
+            except APIError as error:
+                # With control groups of version 1 the engine gives up when threads are born faster than it stops them.
+                if _RACE not in str(error.explanation) or time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK)
+            else:
+                return
 
     def resume(self) -> None:
         if self._status() == _PAUSED:
