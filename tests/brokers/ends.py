@@ -156,9 +156,15 @@ class Scene:
         return client, await self.accepted()
 
     async def accepted(self) -> End:
-        async with asyncio.timeout(self.patience):
-            plain, _ = await asyncio.get_running_loop().sock_accept(self.broker)
-        self._sockets.enter_context(closing(plain))
+        # Whom `sock_accept` lets in just when its time is up, nobody has, and nobody closes.
+        loop, there = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self.broker, there.set)
+        try:
+            async with asyncio.timeout(self.patience):
+                await there.wait()
+        finally:
+            loop.remove_reader(self.broker)
+        plain = self._sockets.enter_context(closing(self.broker.accept()[0]))
         return End(plain, self.patience)
 
     async def refuses(self, door: tuple[str, int] | None = None) -> bool:
