@@ -22,17 +22,21 @@ _MOST = 1000
 _AT_ONCE = 100
 #: Seconds without any of them, after which others have them.
 _SILENCE = 2.0
+#: Seconds before each look: what a node hands on that has only just started may come there later, and such a node may
+#: say for a while that nothing is there.
+_LOOKS = (0.0, 2.0, 8.0, 20.0)
 
 
 async def send_home(connection: Connection, wait: float) -> None:
-    """Send on what lies there; what still finds nobody comes back.
+    """Send on what lies there, and what comes there soon; what still finds nobody comes back.
 
     :param wait: seconds for which a broker that starts may be out of reach of it
     """
     try:
-        sent = await reached(partial(_sent_home, connection), wait)
-        if sent:
-            _log.warning("%d messages had found no queue when they were due, and were sent there once more", sent)
+        for pause in _LOOKS:
+            await asyncio.sleep(pause)
+            if sent := await reached(partial(_sent_home, connection), wait):
+                _log.warning("%d messages had found no queue when they were due, and were sent there once more", sent)
     except ChannelClosed as error:
         # Nobody has delayed anything here yet, or this is not ours to do.
         _log.log(logging.DEBUG if error.code == NOT_FOUND else logging.WARNING, "%r is left alone: %s", LOST, error)
