@@ -23,8 +23,6 @@ _log = logging.getLogger("msgkit.rocketmq")
 _MAKING = (ProvisionMode.CREATE, ProvisionMode.PRUNE)
 #: Of a topic of which nothing else is said: so many keys of an ordered queue are worked on at a time, by each broker.
 _QUEUES = 16
-#: How much longer than the time between two writings one may take.
-_LONGER = 1.2
 #: What comes back is taken by nobody in particular.
 _QUEUES_OF_RETURNS = 1
 
@@ -196,8 +194,7 @@ class Provisioner:
     async def _written_down(self) -> None:
         """Return when no broker forgets any more where groups begin: after a kill that would be at its end."""
         masters = await brokers.masters(self._cluster)
-        found = await asyncio.gather(*(brokers.settings(self._cluster, broker) for broker in masters))
-        await asyncio.sleep(_LONGER * max(each.writes_every for each in found))
+        await asyncio.gather(*(brokers.written_down(self._cluster, broker) for broker in masters))
 
     async def _begin(self, group: str, place: Place, start: Start) -> None:
         match start:

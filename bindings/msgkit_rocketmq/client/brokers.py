@@ -1,6 +1,7 @@
 """The brokers themselves: which there are, how they are set, and what they are busy with."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,11 +11,15 @@ from msgkit_rocketmq.client.documents import read, texts
 from msgkit_rocketmq.client.errors import Unanswered, Unreadable
 from msgkit_rocketmq.client.places import Broker
 
-__all__ = ["Settings", "caught_up", "masters", "runtime", "settings", "settings_of"]
+__all__ = ["Settings", "caught_up", "masters", "runtime", "settings", "settings_of", "written_down"]
 
 _WITHIN = 5.0
 #: Seconds until a broker is asked again how far it is.
 _PAUSE = 0.01
+#: Seconds after its start at which a broker writes down for the first time how far groups have come, at the latest.
+_FIRST_WRITING = 12.0
+#: How much longer than the time between two writings one may take.
+_LONGER = 1.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +120,21 @@ async def caught_up(cluster: Cluster, broker: Broker, *, within: float = _WITHIN
                 _, reached = await _dispatched(cluster, broker, within)
     except TimeoutError:
         raise Unanswered(f"{broker.name} does not get done with putting messages into queues") from None
+
+
+async def written_down(cluster: Cluster, broker: Broker, *, within: float = _WITHIN) -> None:
+    """Return when the broker has written down how far groups had come: it does so now and then, and nobody can make it.
+
+    :raises Unreadable: when it does not tell since when it runs
+    """
+    found = await settings(cluster, broker, within=within)
+    began = (await runtime(cluster, broker, within=within)).get("bootTimestamp", "0")
+    try:
+        # By two clocks: if they differ it is waited for as if it had only just begun, and no longer.
+        age = max(0.0, time.time() - int(began) / 1000)
+    except ValueError:
+        raise Unreadable(f"{broker.name} does not tell since when it runs: {began!r}") from None
+    await asyncio.sleep(max(_LONGER * found.writes_every, _FIRST_WRITING - age))
 
 
 async def _dispatched(cluster: Cluster, broker: Broker, within: float) -> tuple[int, int]:
