@@ -1,7 +1,8 @@
 """The RocketMQs of these tests, each started once and ended when it is not needed any more."""
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -24,6 +25,8 @@ KEEPING: Mapping[str, Mapping[str, object]] = {
     "plain": {},
     "kept": {"popConsumerKVServiceInit": "true", "popConsumerKVServiceEnable": "true"},
 }
+#: Sends nobody away who waited for a fifth of a second: it shares its machine with others that are started.
+BUSY = {"waitTimeMillsInSendQueue": 10_000}
 #: Writes down often how far groups have come: whoever makes one waits for that.
 WRITING = {"flushConsumerOffsetInterval": 250}
 #: Asks about half messages after a second, and not after thirty; and knows soon what was said of them.
@@ -32,6 +35,17 @@ ASKING = {"transactionTimeOut": 1000, "transactionCheckInterval": 1000, "transac
 PATIENT = {**ASKING, "transactionTimeOut": 6000}
 #: What the conformance suite runs on, on demand, until the binding passes it.
 WANTED = list(filter(None, os.environ.get("MSGKIT_TEST_ROCKETMQS", "").split(",")))
+_LATER = pytest.mark.skip(
+    reason="this version serves no rocketmq:// yet; MSGKIT_TEST_ROCKETMQS=plain,kept runs what there is of the binding"
+)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Leave what takes a RocketMQ to those who ask for it, until the binding is served."""
+    here = Path(__file__).parent
+    for item in items:
+        if not WANTED and here in item.path.parents and item.get_closest_marker("broker"):
+            item.add_marker(_LATER)
 
 
 @pytest.fixture(
@@ -40,7 +54,7 @@ WANTED = list(filter(None, os.environ.get("MSGKIT_TEST_ROCKETMQS", "").split(","
 )
 def lending(request: pytest.FixtureRequest) -> Iterator[RocketMQ]:
     """A RocketMQ of each kind."""
-    yield from running(RocketMQ(provider="process", config={**ASKING, **WRITING, **KEEPING[request.param]}))
+    yield from running(RocketMQ(provider="process", config={**ASKING, **BUSY, **WRITING, **KEEPING[request.param]}))
 
 
 @pytest.fixture(scope="package")

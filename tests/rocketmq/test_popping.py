@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import pytest
 
+from msgkit_rocketmq.client import brokers
 from msgkit_rocketmq.client.cluster import Cluster
 from msgkit_rocketmq.client.codes import Response
 from msgkit_rocketmq.client.errors import Refused
@@ -55,6 +56,7 @@ async def test_more_than_brokers_hand_out_is_asked_of_nobody(cluster: Cluster, n
     place = await new_place(cluster, name)
     source = await made(cluster, place, name)
     await send_all(cluster, place, [Outgoing(b"x", {})] * (MOST + 8))
+    await brokers.caught_up(cluster, place.broker)
     assert len(await taken(cluster, source, MOST, most=1000)) == MOST
 
 
