@@ -11,24 +11,10 @@ from msgkit.envelope import Envelope, Kind
 from msgkit.spi.addresses import address
 from msgkit_rabbitmq.mapping import DUE, END, LEVEL, ORIGIN, encoded, header_name, times_back, understood
 from msgkit_rabbitmq.wire import Delivered, MalformedTable, Properties, decode_properties, encode_properties
+from tests import envelopes
 
-ORDER = Envelope(
-    body=b'{"total": 3}',
-    destination="orders",
-    kind=Kind.EXCHANGE,
-    message_id="m-1",
-    headers={"trace": "abc", "größe": "zwölf"},
-    key="customer-7",
-    subject="placed.eu",
-    content_type="application/json",
-    type="OrderPlaced",
-    sent_at=1_715_947_200.125,
-    correlation_id="c-1",
-    reply_to="answers",
-    attempt=3,
-    expires_at=1_715_947_260.5,
-    priority=4,
-)
+# RabbitMQ keeps the time of sending in milliseconds.
+ORDER = envelopes.ORDER._replace(sent_at=1_715_947_200.125)
 JOB = Envelope(b"", "jobs", Kind.QUEUE, "m-2")
 
 

@@ -16,26 +16,8 @@ from msgkit.values import MAX_HEADERS, check_headers
 from msgkit_rocketmq.client import properties
 from msgkit_rocketmq.client.records import Record
 from msgkit_rocketmq.mapping import MAX_PROPERTIES, Addressee, client_address, client_of, encoded, understood
+from tests.envelopes import JOB, NOW, ORDER
 
-NOW = 1_715_947_200.2509
-ORDER = Envelope(
-    body=b'{"total": 3}',
-    destination="orders",
-    kind=Kind.EXCHANGE,
-    message_id="m-1",
-    headers={"trace": "abc", "größe": "zwölf"},
-    key="customer-7",
-    subject="placed.eu",
-    content_type="application/json",
-    type="OrderPlaced",
-    sent_at=1_715_947_200.125461,
-    correlation_id="c-1",
-    reply_to="answers",
-    attempt=3,
-    expires_at=1_715_947_260.5,
-    priority=4,
-)
-JOB = Envelope(b"", "jobs", Kind.QUEUE, "m-2", sent_at=NOW)
 ORDERS = Addressee(Kind.EXCHANGE, "orders")
 JOBS = Addressee(Kind.QUEUE, "jobs")
 
