@@ -103,6 +103,7 @@ class Session:
         until = self._loop.time() + deadline
         try:
             async with asyncio.timeout_at(until):
+                await asyncio.gather(*(member.close() for member in self._members))
                 await self.publisher.idle()
         except TimeoutError:
             pass
@@ -110,8 +111,10 @@ class Session:
             for task in (*self._tasks, *([self._opening] if self._opening is not None else [])):
                 task.cancel()
             left = max(0.0, until - self._loop.time())
-            await asyncio.gather(self._consuming.close(left), self._publishing.close(left))
-            self.publisher.close()
+            try:
+                await asyncio.gather(self._consuming.close(left), self._publishing.close(left))
+            finally:
+                self.publisher.close()
 
     # -- what the binding asks
 
