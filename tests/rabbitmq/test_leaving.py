@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from pamqp import commands
 
+from msgkit import MessageTemplate, Queue, Settings
 from msgkit.errors import DeliveryLost, SendRefused
 from msgkit.settlement import ACCEPT
 from msgkit.spi import Dead, QueueSpec, RawDelivery, Up
@@ -86,6 +87,19 @@ async def test_a_consumer_that_is_closed_as_it_comes_back_does_not_come_back() -
             while not isinstance(await bench.events.get(), Up):
                 pass
         await broker.until_left("jobs")
+
+
+async def test_what_is_at_hand_is_anothers_when_a_receiver_leaves_and_the_broker_says_no_goodbye(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("msgkit.template.template._LEAVING", 0.1)
+    async with serving() as broker, MessageTemplate(Settings(url=at(broker))) as template:
+        broker.lying = {"jobs": [b"one"]}
+        async with template.receiver(Queue("jobs", bytes)) as receiver:
+            (delivery,) = await receiver.take(timeout=5)
+            broker.says_goodbye = False
+        with pytest.raises(DeliveryLost):
+            await delivery.settle(ACCEPT)
 
 
 async def test_closing_a_client_lets_go_of_what_its_consumers_have_in_hand() -> None:

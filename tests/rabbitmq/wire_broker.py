@@ -54,6 +54,8 @@ class Broker:
     silent_on: set[str] = field(default_factory=set[str])
     #: Does it confirm what is sent, or not until it `tells`?
     confirms: bool = True
+    #: Does it answer those who leave a channel?
+    says_goodbye: bool = True
     #: How often it was asked of a queue.
     asked: Counter[str] = field(default_factory=Counter[str])
     consumed: list[str] = field(default_factory=list[str])
@@ -106,6 +108,8 @@ class Broker:
                 self._say(Basic.Ack(sent[channel]), line, channel, now=self.confirms)
             case Basic.Ack() | Basic.Nack():
                 self.settled.put_nowait((type(heard), heard.delivery_tag, heard.multiple))
+            case Channel.Close() if not self.says_goodbye:
+                pass
             case _:
                 if (yes := _YES.get(type(heard))) is not None:
                     line.says(yes, channel=channel)
