@@ -57,7 +57,7 @@ class Session:
         self._desks = Desks()
         self._sent_home_over: Connection | None = None
         self._is_reaching = False
-        self._news = News(self._tell, lambda: self._comeback.is_over)
+        self._news = News(self._tell, lambda: self._comeback.away)
         self.returns = Returns()
         self.publisher = Publisher(options.name, options.clock, self._bind_due, self._is_heard)
         self._publishing = Link(
