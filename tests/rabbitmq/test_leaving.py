@@ -1,4 +1,4 @@
-"""Consumers that leave while the broker is slow, and while they come back: nothing of them stays."""
+"""Who leaves while the broker is slow, or while it comes back: nothing of it stays, and nobody waits."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ async def begins_to_close(taker: Taker) -> "asyncio.Task[None]":
     return closing
 
 
-async def given_up(closing: "asyncio.Task[None]") -> None:
+async def given_up(closing: "asyncio.Task[object]") -> None:
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await soon(closing)
@@ -110,6 +110,26 @@ async def test_closing_a_client_lets_go_of_what_its_consumers_have_in_hand() -> 
         assert settled is not None
         with pytest.raises(DeliveryLost):
             await settled
+
+
+async def test_who_waits_no_longer_for_a_declaration_waits_for_no_goodbye_either() -> None:
+    async with serving() as broker, Bench.open(at(broker)) as bench:
+        broker.silent_on, broker.says_goodbye = {"jobs"}, False
+        declaring = asyncio.create_task(bench.declare(JOBS))
+        await broker.until_asked("jobs", 1)
+        declaring.cancel()
+        done, _ = await asyncio.wait([declaring], timeout=2)
+        assert done
+
+
+async def test_who_waits_no_longer_for_where_answers_come_in_leaves_no_channel_behind() -> None:
+    async with serving() as broker, Bench.open(at(broker)) as bench:
+        # The queue through which a client asks itself has no name until the broker gives it one.
+        broker.silent_on = {""}
+        listening = asyncio.create_task(bench.listen(lambda _: None))
+        await broker.until_asked("", 1)
+        await given_up(listening)
+        await broker.until_left("")
 
 
 async def test_what_is_not_sent_yet_is_refused_though_nobody_waits_until_the_client_is_closed() -> None:
