@@ -175,6 +175,10 @@ class Session:
                 if connection.is_open:
                     raise TopologyMismatch(f"queue {subscription.queue.name!r} cannot be consumed: {error}") from error
             else:
+                if self._closed:
+                    # It would hear of nothing any more. Who is up now says so.
+                    await consumer.close()
+                    continue
                 self._members.append(consumer)
                 return consumer
 

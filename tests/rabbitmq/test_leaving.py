@@ -6,7 +6,7 @@ import pytest
 from pamqp import commands
 
 from msgkit import MessageTemplate, Queue, Settings
-from msgkit.errors import DeliveryLost, SendRefused
+from msgkit.errors import Closed, DeliveryLost, SendRefused
 from msgkit.settlement import ACCEPT
 from msgkit.spi import Dead, QueueSpec, RawDelivery, Up
 from tests.bench import Bench, Taker, message
@@ -100,6 +100,23 @@ async def test_what_is_at_hand_is_anothers_when_a_receiver_leaves_and_the_broker
             broker.says_goodbye = False
         with pytest.raises(DeliveryLost):
             await delivery.settle(ACCEPT)
+
+
+async def test_nobody_is_given_a_consumer_of_a_client_that_closes_meanwhile() -> None:
+    async with serving() as broker, Bench.open(at(broker)) as bench:
+        publishing = await blocked(bench, broker)
+        sent = bench.binding.send(message("one", "dead"))
+        broker.silent_on, asked = {"jobs"}, broker.asked["jobs"]
+        consuming = asyncio.create_task(bench.consume(JOBS))
+        await broker.until_asked("jobs", asked + 1)
+        # It waits for what is to be sent.
+        closing = asyncio.create_task(bench.binding.close(30))
+        await asyncio.sleep(0)
+        broker.tells()
+        with pytest.raises(Closed):
+            await soon(consuming)
+        publishing.says(commands.Connection.Unblocked())
+        await soon(asyncio.gather(sent, closing))
 
 
 async def test_closing_a_client_lets_go_of_what_its_consumers_have_in_hand() -> None:
