@@ -68,8 +68,8 @@ class KafkaConsumer:
             group, session = home.group_of(self._queue), home.settings.session_timeout
             self._membership = Membership(home.cluster, group, sorted(topics), self, session=session, profile=profile)
             self._commits = Commits(home.cluster, self._membership, self._point)
-        moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
-        self._copies = Copies(home.publisher, moves, self._end_if_ours)
+        self._moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
+        self._copies = Copies(home.publisher, self._moves, self._end_if_ours)
 
     @property
     def is_well(self) -> bool:
@@ -270,7 +270,7 @@ class KafkaConsumer:
             self._home.alarm(self._queue.name, why)
 
     def _point(self, partition: Partition) -> Point | None:
-        part = self._parts.get(partition)
+        part = None if partition in self._moves.in_doubt else self._parts.get(partition)
         return None if part is None else part.point(clean=part.is_closing or self._closing)
 
     # -- fetching
