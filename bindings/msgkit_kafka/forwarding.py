@@ -89,7 +89,7 @@ class Forwarder:
         self._membership = Membership(cluster, GROUP_OF_DELAYS, topics, self, session=session)
         self._commits = Commits(cluster, self._membership, self._point)
         self._trimmer = Trimmer(cluster)
-        self._reading = Reading(fetcher, self._groups, self._came)
+        self._reading = Reading(fetcher, self._groups, self._came, self._begin_anew)
         self._moves = Moves(producers, self._membership, self._is_ours, self._commits.alone)
 
     async def open(self) -> None:
@@ -166,6 +166,13 @@ class Forwarder:
             self._clocks.seen(level.partition.topic, found.records[-1].timestamp / 1000, self._clock.steady())
         self._move(level)
 
+    def _begin_anew(self, level: Level, begin: int) -> None:
+        if self._is_ours(level):
+            # Another one, so that what is under way from the former says nothing of what stands there now.
+            self._levels[level.partition] = anew = Level(level.partition, begin)
+            self._commits.note(level.partition)
+            self._reading.read_on(anew)
+
     def _told_the_time(self, topic: str, stored: "Future[Stored]") -> None:
         if not stored.cancelled() and stored.exception() is None and stored.result().appended >= 0:
             self._clocks.seen(topic, stored.result().appended, self._clock.steady())
@@ -236,9 +243,10 @@ class Forwarder:
         level.under_way -= 1
         if error is None:
             level.progress.done(record.offset)
-            # Brokers keep what is committed with a transaction for a while only.
-            self._commits.note(level.partition)
-            self._trimmer.done(level.partition, level.progress.watermark)
+            if self._is_ours(level):
+                # Brokers keep what is committed with a transaction for a while only.
+                self._commits.note(level.partition)
+                self._trimmer.done(level.partition, level.progress.watermark)
         elif self._is_ours(level) and not level.is_closing and not isinstance(error, DeliveryLost):
             failed(level, record, error)
         if level.under_way == 0:

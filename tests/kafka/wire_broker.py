@@ -63,6 +63,10 @@ class Broker:
         """Have it answer so from now on."""
         self._answers[api.key] = answer
 
+    def answer_to(self, api: Api[Any, Any]) -> Callable[[Any], Any]:
+        """Return what it answers now."""
+        return self._answers[api.key]
+
     async def heard(self, is_meant: Callable[[Any], bool], times: int = 1) -> None:
         """Return when it was asked so."""
 
