@@ -5,13 +5,14 @@ import logging
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import isfinite
 
 from msgkit.clock import Clock
 from msgkit.errors import DeliveryLost, MessagingError
 from msgkit.spi.addresses import addressed
 from msgkit_kafka.blame import Blame, blame, set_aside_for
 from msgkit_kafka.committing import Commits
-from msgkit_kafka.delays import GROUP_OF_DELAYS, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms
+from msgkit_kafka.delays import GROUP_OF_DELAYS, LONGEST, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms
 from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.levels import Level, Reading
@@ -220,16 +221,16 @@ class Forwarder:
         left = _waiting(record) - (now - appended)
         due = told(record.headers, DUE) or ""
         if left > _NOTHING:
-            self._wait_on(level, record, left, _refusals(record))
+            self._wait_on(level, record, left, told(record.headers, REFUSALS))
         elif (place := addressed(due)) is not None:
             self._write(level, record, place[1], {}, self._not_taken)
         else:
             self._put_away(level, record, f"{due!r} is no destination")
 
-    def _wait_on(self, level: Level, record: Record, seconds: float, refusals: int) -> None:
+    def _wait_on(self, level: Level, record: Record, seconds: float, refusals: str | None) -> None:
         said = {DUE: told(record.headers, DUE) or "", WAIT: repr(seconds)}
         if refusals:
-            said[REFUSALS] = str(refusals)
+            said[REFUSALS] = refusals
         self._write(level, record, level_for(seconds), said, self._not_moved)
 
     def _write(self, level: Level, record: Record, topic: str, said: Mapping[str, str], failed: _Failed) -> None:
@@ -259,17 +260,17 @@ class Forwarder:
     def _not_taken(self, level: Level, record: Record, error: MessagingError) -> None:
         """Have a record wait on among the delayed ones if it is refused where it goes: nothing waits behind it."""
         why = blame(error)
-        if why not in (Blame.RECORD, Blame.PERMISSION):
+        if why is Blame.TIME:
             self._not_moved(level, record, error)
             return
-        due, refusals = told(record.headers, DUE) or "", _refusals(record)
+        due, refusals = told(record.headers, DUE) or "", _refusals(record, why)
         wait = set_aside_for(why, refusals)
         if wait is None:
             self._put_away(level, record, str(error))
         else:
             # Another of those who move records on may be permitted to: it waits for him, or for the permission.
-            self._tell(logging.ERROR if why is Blame.PERMISSION else logging.INFO, due, error)
-            self._wait_on(level, record, wait, refusals + 1)
+            self._tell(logging.INFO if why is Blame.RECORD else logging.ERROR, due, error)
+            self._wait_on(level, record, wait, f"{refusals + 1} {why.name}")
 
     def _put_away(self, level: Level, record: Record, why: str) -> None:
         due = told(record.headers, DUE) or ""
@@ -281,7 +282,8 @@ class Forwarder:
         """Try again, for ever: it is not the record's fault."""
         cause = error.__cause__
         is_forbidden = isinstance(cause, BrokerError) and cause.code in _FORBIDDEN
-        self._tell(logging.ERROR if is_forbidden else logging.INFO, told(record.headers, DUE) or "", error)
+        is_wrong = is_forbidden or blame(error) is Blame.UNFORESEEN
+        self._tell(logging.ERROR if is_wrong else logging.INFO, told(record.headers, DUE) or "", error)
         self._loop.call_later(_LATER_STILL if is_forbidden else _LATER, self._forward_again, level, record)
 
     def _forward_again(self, level: Level, record: Record) -> None:
@@ -300,15 +302,18 @@ class Forwarder:
         return self._levels.get(level.partition) is level
 
 
-def _refusals(record: Record) -> int:
-    """Return how often it was due and refused where it goes."""
-    count = told(record.headers, REFUSALS) or ""
-    return int(count) if count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS else 0
+def _refusals(record: Record, why: Blame) -> int:
+    """Return how often it was due and refused where it goes, for the same reason each time since it was another."""
+    count, _, last = (told(record.headers, REFUSALS) or "").partition(" ")
+    is_count = count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS
+    return int(count) if is_count and last == why.name else 0
 
 
 def _waiting(record: Record) -> float:
     """Return how long a record was to wait when it was appended."""
     try:
-        return max(0.0, float(told(record.headers, WAIT) or 0))
+        wait = float(told(record.headers, WAIT) or 0)
     except ValueError:
         return 0.0
+    # Whoever says what is no length of time has it at once.
+    return min(max(0.0, wait), LONGEST) if isfinite(wait) else 0.0
