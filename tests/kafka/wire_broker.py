@@ -19,7 +19,7 @@ from msgkit_kafka.wire.versions import NEEDED
 from tests.serving import served
 from tests.waiting import until
 
-__all__ = ["Broker", "HangUp", "ends", "serving", "standings"]
+__all__ = ["Broker", "HangUp", "ends", "serving", "standings", "state"]
 
 Q = TypeVar("Q", bound=tuple[Any, ...])
 A = TypeVar("A", bound=tuple[Any, ...])
@@ -42,6 +42,7 @@ class Broker:
         answers: Mapping[Api[Any, Any], Callable[[Any], object]] = {
             topics.METADATA: self._metadata,
             groups.FIND_COORDINATOR: lambda _: groups.Coordinator(0, 0, None, _NODE, "127.0.0.1", self.port),
+            groups.DESCRIBE_GROUPS: lambda asked: state(asked, "Empty", []),
             groups.JOIN_GROUP: self._joined,
             groups.SYNC_GROUP: lambda sync: groups.Synced(0, 0, sync.assignments[0].assignment),
             groups.HEARTBEAT: lambda _: groups.Answered(0, 0),
@@ -117,6 +118,11 @@ class Broker:
         protocol = join.protocols[0]
         members = [groups.Member(name, join.instance, protocol.metadata)]
         return groups.Joined(0, 0, next(self._numbers), protocol.name, name, name, members)
+
+
+def state(asked: groups.DescribeGroups, name: str, members: Sequence[groups.MemberState]) -> groups.GroupStates:
+    """Return who is in a group, and how it is."""
+    return groups.GroupStates(0, [groups.GroupState(0, asked.groups[0], name, "consumer", "", members, 0)])
 
 
 # -- what is said of each partition that it is asked of
