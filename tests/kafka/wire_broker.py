@@ -19,16 +19,12 @@ from msgkit_kafka.wire.versions import NEEDED
 from tests.serving import served
 from tests.waiting import until
 
-__all__ = ["Broker", "HangUp", "ends", "serving", "standings", "state"]
+__all__ = ["Broker", "ends", "serving", "standings", "state"]
 
 Q = TypeVar("Q", bound=tuple[Any, ...])
 A = TypeVar("A", bound=tuple[Any, ...])
 _NODE = 1
 _KNOWN = {api.key: api for api in NEEDED}
-
-
-class HangUp(Exception):
-    """Instead of an answer the connection ends."""
 
 
 class Broker:
@@ -86,7 +82,7 @@ class Broker:
                 (size,) = unpack(">i", await reader.readexactly(4))
                 key, version, number, *_ = unpack(">hhi", (data := await reader.readexactly(size))[:8])
                 writer.write(await self._answer(key, version, number, data[8:]))
-        except (IncompleteReadError, ConnectionError, HangUp):
+        except (IncompleteReadError, ConnectionError):
             writer.close()
 
     async def _answer(self, key: int, version: int, number: int, data: bytes) -> bytes:
