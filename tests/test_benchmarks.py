@@ -164,6 +164,15 @@ def test_all_of_it_is_one_object_a_line() -> None:
     assert_measures_memory(memory)
 
 
+def test_what_somebody_tells_java_for_himself_does_not_make_measured_brokers_slow() -> None:
+    program = "import os; from benchmarks.__main__ import main; main(['memory', '--messages=10']); print(os.environ)"
+    environment = {**os.environ, "_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
+    assert "'_JAVA_OPTIONS': '-XX:TieredStopAtLevel=4'" in ran.stdout
+
+
 def test_a_person_gets_a_table() -> None:
     title, _, heads, *rows = printed("memory", "--messages", "10_000").splitlines()
     assert title == "memory, bytes/message"

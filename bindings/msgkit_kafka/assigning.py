@@ -38,11 +38,6 @@ class Change:
         before, after = frozenset(owned), frozenset(assigned)
         return cls(kept=before & after, given_up=before - after, gained=after - before)
 
-    @property
-    def joins_again(self) -> bool:
-        """Does it have to, so that others get what it gave up?"""
-        return bool(self.given_up)
-
 
 # -- who has what
 

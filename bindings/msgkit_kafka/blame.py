@@ -38,8 +38,8 @@ _OF_THE_RECORD = frozenset(
 #: Seconds for which a record is set aside that is refused where it goes: at first, and at most.
 _FIRST, _LONGEST = 1.6, 25.6
 #: How often: for 11 s, in which its topic may appear, since brokers hear of a new one by and by; and for 306 s, in
-#: which somebody may permit it.
-_TRIES = {Blame.RECORD: 3, Blame.PERMISSION: 15}
+#: which somebody may permit it, or what nobody foresaw may pass all the same.
+_TRIES = {Blame.RECORD: 3, Blame.PERMISSION: 15, Blame.UNFORESEEN: 15}
 
 
 def blame(error: MessagingError) -> Blame:
@@ -64,8 +64,8 @@ def barred(error: MessagingError) -> str | None:
 
 
 def set_aside_for(why: Blame, refusals: int) -> float | None:
-    """Return for how many seconds a record is set aside that was refused so often before; None to put it away.
+    """Return for how many seconds a record is set aside that was refused for that so often before; None to put it away.
 
-    What is no fault of its own, and no missing permission, it is not set aside for.
+    What only takes time it is never set aside for.
     """
     return min(_FIRST * 2**refusals, _LONGEST) if refusals < _TRIES[why] else None

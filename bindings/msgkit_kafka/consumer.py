@@ -1,7 +1,7 @@
 """One consumer of one queue: a member of its group, that hands out records and is told what became of each."""
 
 import asyncio
-from asyncio import Future
+from asyncio import Future, Task
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -56,6 +56,7 @@ class KafkaConsumer:
         self._credit = self._bytes = 0
         self._feed = Feed(home.fetcher, on_came=self._look, on_failed=self._unreadable)
         self._handing_over = self._drained = self._closing = False
+        self._leaving: Task[None] | None = None
         self._own = own_topic(self._queue)
         self._membership: Membership | ByHand
         self._commits: Commits | NoCommits
@@ -63,17 +64,12 @@ class KafkaConsumer:
             self._membership, self._commits = ByHand(home.cluster, sorted(topics), self), NoCommits()
         else:
             filters = {topic: each for topic, (_, each) in topics.items() if each is not None}
-            self._membership = Membership(
-                home.cluster,
-                home.group_of(self._queue),
-                sorted(topics),
-                self,
-                session=home.settings.session_timeout,
-                profile=Profile(home.settings.instance, home.settings.rack, filters),
-            )
+            profile = Profile(home.settings.instance, home.settings.rack, filters)
+            group, session = home.group_of(self._queue), home.settings.session_timeout
+            self._membership = Membership(home.cluster, group, sorted(topics), self, session=session, profile=profile)
             self._commits = Commits(home.cluster, self._membership, self._point)
-        moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
-        self._copies = Copies(home.publisher, moves, self._end_if_ours)
+        self._moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
+        self._copies = Copies(home.publisher, self._moves, self._end_if_ours)
 
     @property
     def is_well(self) -> bool:
@@ -179,15 +175,22 @@ class KafkaConsumer:
 
     async def close(self) -> None:
         self._drained = self._closing = True
-        for part in self._parts.values():
-            self._feed.stop(part)
-        await self._copies.finish(_PATIENCE)
-        await self._commits.finish(tuple(self._parts), _PATIENCE)
-        await self._commits.close()
-        await self._membership.close()
-        self._parts.clear()
-        self.alarm(None)
-        self._home.leave(self)
+        if self._leaving is None:
+            self._leaving = self._home.spawn(self._leave())
+        # It leaves even if nobody waits for it any longer: else its group counted on a member that reads nothing.
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
+        await self.drain()
+        try:
+            await self._copies.finish(_PATIENCE)
+            await self._commits.finish(tuple(self._parts), _PATIENCE)
+        finally:
+            await self._commits.close()
+            await self._membership.close()
+            self._parts.clear()
+            self.alarm(None)
+            self._home.leave(self)
 
     # -- for the membership
 
@@ -205,8 +208,7 @@ class KafkaConsumer:
         return Part.begun(partition, standing, begin, *self._topics[partition.topic])
 
     async def give_up(self, partition: Partition, /) -> None:
-        part = self._parts.get(partition)
-        if part is None:
+        if (part := self._parts.get(partition)) is None:
             return
         part.is_closing = part.is_leaving = True
         self._feed.stop(part)
@@ -240,9 +242,8 @@ class KafkaConsumer:
 
     def go_on(self, order: Order, /) -> None:
         for each, offset in order.points.items():
-            part = self._parts.get(each)
-            if part is not None and part.order != order.name:
-                self._home.spawn(self._move(part, offset, order))
+            if (part := self._parts.get(each)) is not None and part.order != order.name:
+                _ = self._home.spawn(self._move(part, offset, order))
 
     async def _move(self, part: Part, offset: int, order: Order) -> None:
         """Go on elsewhere: what is in hand ends as it will, and comes again where it is read again."""
@@ -269,7 +270,7 @@ class KafkaConsumer:
             self._home.alarm(self._queue.name, why)
 
     def _point(self, partition: Partition) -> Point | None:
-        part = self._parts.get(partition)
+        part = None if partition in self._moves.in_doubt else self._parts.get(partition)
         return None if part is None else part.point(clean=part.is_closing or self._closing)
 
     # -- fetching
@@ -302,7 +303,7 @@ class KafkaConsumer:
         for part in at_work:
             if part.is_watched and not part.is_marking and self._may_take:
                 part.is_marking = True
-                self._home.spawn(self._hand_out_alone(part))
+                _ = self._home.spawn(self._hand_out_alone(part))
             self._feed.read_on(part)
 
     @property
@@ -325,8 +326,7 @@ class KafkaConsumer:
             self._bytes += handle.size
             part.in_hand += handle.size
             lane = envelope.key if envelope.key is None or not self._queue.ordered else (part.topic, envelope.key)
-            crashes = part.crashes_at(record.offset)
-            batch.append(RawDelivery(envelope, envelope.attempt, crashes, lane, part, handle))
+            batch.append(RawDelivery(envelope, envelope.attempt, part.crashes_at(record.offset), lane, part, handle))
             break
         self._feed.buffered -= waiting - part.buffered
         return record is not None

@@ -64,8 +64,13 @@ class Copies:
     def _ended(
         self, settled: "Future[None]", delivery: RawDelivery, handle: Handle, error: MessagingError | None
     ) -> None:
-        if isinstance(error, DeliveryLost) or (error is None and not self._end(handle)):
-            error = taken_back(delivery)
+        try:
+            if isinstance(error, DeliveryLost) or (error is None and not self._end(handle)):
+                error = taken_back(delivery)
+        except Exception as unforeseen:
+            # Whoever waits for it would do so for ever.
+            settled.set_exception(unforeseen)
+            raise
         if error is None:
             settled.set_result(None)
         else:

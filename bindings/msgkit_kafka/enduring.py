@@ -11,7 +11,7 @@ _log = logging.getLogger("msgkit.kafka")
 
 
 async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do it, however often whoever waits for it is cancelled: he is when it is done."""
+    """Do it, however often whoever waits for it is cancelled: he is when it is done, because of what it failed with."""
     doing = asyncio.get_running_loop().create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not doing.done():
@@ -20,7 +20,8 @@ async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        if not doing.cancelled() and (failure := doing.exception()) is not None:
+        failure = None if doing.cancelled() else doing.exception()
+        if failure is not None:
             _log.warning("what nobody waits for any more failed: %s", failure)
-        raise cancelled
+        raise cancelled from failure
     doing.result()

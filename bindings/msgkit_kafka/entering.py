@@ -77,19 +77,28 @@ class Entrance:
         self._is_known = True
         #: Who had our instance's name before, and has its place and its share until we come.
         self._former: MemberState | None = None
+        #: Why we were refused, until that is so no longer.
+        self._refusal: str | None = None
 
-    async def look(self, coordinator: int) -> None:
-        """See who is in, before anybody is disturbed.
+    async def look(self, coordinator: int, *, is_fenced: bool) -> None:
+        """See who is in, before anybody is disturbed; `is_fenced` is whoever lost his place to another of his name.
 
         :raises Disagrees: when one may not come in
+        :raises BrokerError: when another one has the place
         """
         if not self._filters and self._instance is None:
             return
         state = await state_of(self._cluster, coordinator, self._group)
         ours = [each for each in state.members if self._instance is not None and each.instance == self._instance]
         self._former = ours[0] if ours else None
+        if ours and is_fenced:
+            checked(Code.FENCED_INSTANCE_ID, f"another process uses instance {self._instance!r}")
         self._is_known = state.state == _STABLE or not state.members
+        if not self._is_known and self._refusal is not None:
+            # Nobody is disturbed again before it is known whether it would be for anything.
+            raise Disagrees(self._refusal)
         self._agree(state, [each for each in state.members if each not in ours])
+        self._refusal = None
 
     async def join(self, coordinator: int, member: str, about: Subscription) -> Joined:
         """Ask to be in, and return when all others have done so; or at once, with a name to ask with again."""
@@ -130,7 +139,9 @@ class Entrance:
         if not self._filters:
             return True
         state = await state_of(self._cluster, coordinator, self._group)
-        self._agree(state, state.members)
+        # Whoever took a place back while others came may have been let in beside one that has begun: he yields.
+        yields = self._former is not None and not self._is_known
+        self._agree(state, [each for each in state.members if not yields or each.instance != self._instance])
         return state.state == _STABLE
 
     def changes_shares(self, joined: Joined) -> bool:
@@ -154,10 +165,12 @@ class Entrance:
             return
         topic = disputed(self._filters, {each.member: _said(each) for each in members})
         if topic is not None:
-            raise Disagrees(
+            self._refusal = (
                 f"others consume it with other routes than {self._filters[topic].text} from {topic!r}, so that "
-                f"messages of either would be lost: stop them first; who died is counted for {self._session:g} s"
+                "messages of either would be lost: stop them first; who died, or has an instance's name, is counted "
+                "until its session ends"
             )
+            raise Disagrees(self._refusal)
 
 
 def _said(member: MemberState) -> Subscription:

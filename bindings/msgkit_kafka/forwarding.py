@@ -5,13 +5,14 @@ import logging
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import isfinite
 
 from msgkit.clock import Clock
 from msgkit.errors import DeliveryLost, MessagingError
 from msgkit.spi.addresses import addressed
 from msgkit_kafka.blame import Blame, blame, set_aside_for
 from msgkit_kafka.committing import Commits
-from msgkit_kafka.delays import GROUP_OF_DELAYS, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms
+from msgkit_kafka.delays import GROUP_OF_DELAYS, LONGEST, SHORTEST, UNDELIVERABLE, Clocks, level_for, level_forms
 from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.levels import Level, Reading
@@ -89,7 +90,7 @@ class Forwarder:
         self._membership = Membership(cluster, GROUP_OF_DELAYS, topics, self, session=session)
         self._commits = Commits(cluster, self._membership, self._point)
         self._trimmer = Trimmer(cluster)
-        self._reading = Reading(fetcher, self._groups, self._came)
+        self._reading = Reading(fetcher, self._groups, self._came, self._begin_anew)
         self._moves = Moves(producers, self._membership, self._is_ours, self._commits.alone)
 
     async def open(self) -> None:
@@ -154,7 +155,7 @@ class Forwarder:
             _log.error("delayed messages are not moved on here: %s", why)
 
     def _point(self, partition: Partition) -> Point | None:
-        level = self._levels.get(partition)
+        level = None if partition in self._moves.in_doubt else self._levels.get(partition)
         return None if level is None else Point(level.progress.watermark, level.progress.metadata())
 
     # -- reading
@@ -165,6 +166,13 @@ class Forwarder:
         elif found.records and found.records[-1].timestamp_type == _APPENDED:
             self._clocks.seen(level.partition.topic, found.records[-1].timestamp / 1000, self._clock.steady())
         self._move(level)
+
+    def _begin_anew(self, level: Level, begin: int) -> None:
+        if self._is_ours(level):
+            # Another one, so that what is under way from the former says nothing of what stands there now.
+            self._levels[level.partition] = anew = Level(level.partition, begin)
+            self._commits.note(level.partition)
+            self._reading.read_on(anew)
 
     def _told_the_time(self, topic: str, stored: "Future[Stored]") -> None:
         if not stored.cancelled() and stored.exception() is None and stored.result().appended >= 0:
@@ -213,16 +221,16 @@ class Forwarder:
         left = _waiting(record) - (now - appended)
         due = told(record.headers, DUE) or ""
         if left > _NOTHING:
-            self._wait_on(level, record, left, _refusals(record))
+            self._wait_on(level, record, left, told(record.headers, REFUSALS))
         elif (place := addressed(due)) is not None:
             self._write(level, record, place[1], {}, self._not_taken)
         else:
             self._put_away(level, record, f"{due!r} is no destination")
 
-    def _wait_on(self, level: Level, record: Record, seconds: float, refusals: int) -> None:
+    def _wait_on(self, level: Level, record: Record, seconds: float, refusals: str | None) -> None:
         said = {DUE: told(record.headers, DUE) or "", WAIT: repr(seconds)}
         if refusals:
-            said[REFUSALS] = str(refusals)
+            said[REFUSALS] = refusals
         self._write(level, record, level_for(seconds), said, self._not_moved)
 
     def _write(self, level: Level, record: Record, topic: str, said: Mapping[str, str], failed: _Failed) -> None:
@@ -236,9 +244,10 @@ class Forwarder:
         level.under_way -= 1
         if error is None:
             level.progress.done(record.offset)
-            # Brokers keep what is committed with a transaction for a while only.
-            self._commits.note(level.partition)
-            self._trimmer.done(level.partition, level.progress.watermark)
+            if self._is_ours(level):
+                # Brokers keep what is committed with a transaction for a while only.
+                self._commits.note(level.partition)
+                self._trimmer.done(level.partition, level.progress.watermark)
         elif self._is_ours(level) and not level.is_closing and not isinstance(error, DeliveryLost):
             failed(level, record, error)
         if level.under_way == 0:
@@ -251,17 +260,17 @@ class Forwarder:
     def _not_taken(self, level: Level, record: Record, error: MessagingError) -> None:
         """Have a record wait on among the delayed ones if it is refused where it goes: nothing waits behind it."""
         why = blame(error)
-        if why not in (Blame.RECORD, Blame.PERMISSION):
+        if why is Blame.TIME:
             self._not_moved(level, record, error)
             return
-        due, refusals = told(record.headers, DUE) or "", _refusals(record)
+        due, refusals = told(record.headers, DUE) or "", _refusals(record, why)
         wait = set_aside_for(why, refusals)
         if wait is None:
             self._put_away(level, record, str(error))
         else:
             # Another of those who move records on may be permitted to: it waits for him, or for the permission.
-            self._tell(logging.ERROR if why is Blame.PERMISSION else logging.INFO, due, error)
-            self._wait_on(level, record, wait, refusals + 1)
+            self._tell(logging.INFO if why is Blame.RECORD else logging.ERROR, due, error)
+            self._wait_on(level, record, wait, f"{refusals + 1} {why.name}")
 
     def _put_away(self, level: Level, record: Record, why: str) -> None:
         due = told(record.headers, DUE) or ""
@@ -273,7 +282,8 @@ class Forwarder:
         """Try again, for ever: it is not the record's fault."""
         cause = error.__cause__
         is_forbidden = isinstance(cause, BrokerError) and cause.code in _FORBIDDEN
-        self._tell(logging.ERROR if is_forbidden else logging.INFO, told(record.headers, DUE) or "", error)
+        is_wrong = is_forbidden or blame(error) is Blame.UNFORESEEN
+        self._tell(logging.ERROR if is_wrong else logging.INFO, told(record.headers, DUE) or "", error)
         self._loop.call_later(_LATER_STILL if is_forbidden else _LATER, self._forward_again, level, record)
 
     def _forward_again(self, level: Level, record: Record) -> None:
@@ -292,15 +302,18 @@ class Forwarder:
         return self._levels.get(level.partition) is level
 
 
-def _refusals(record: Record) -> int:
-    """Return how often it was due and refused where it goes."""
-    count = told(record.headers, REFUSALS) or ""
-    return int(count) if count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS else 0
+def _refusals(record: Record, why: Blame) -> int:
+    """Return how often it was due and refused where it goes, for the same reason each time since it was another."""
+    count, _, last = (told(record.headers, REFUSALS) or "").partition(" ")
+    is_count = count.isascii() and count.isdigit() and len(count) <= _MOST_DIGITS
+    return int(count) if is_count and last == why.name else 0
 
 
 def _waiting(record: Record) -> float:
     """Return how long a record was to wait when it was appended."""
     try:
-        return max(0.0, float(told(record.headers, WAIT) or 0))
+        wait = float(told(record.headers, WAIT) or 0)
     except ValueError:
         return 0.0
+    # Whoever says what is no length of time has it at once.
+    return min(max(0.0, wait), LONGEST) if isfinite(wait) else 0.0

@@ -1,5 +1,6 @@
 """The session, as a consumer sees it."""
 
+from asyncio import Task
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -35,7 +36,8 @@ class Home(Protocol):
     def alarm(self, queue: str, why: str | None, /) -> None:
         """Hear that a queue's consumer gets nothing, and why; or that it does again."""
 
-    def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> Task[None]:
         """Do something in the background, that ends with the client at the latest."""
+        ...
 
     def leave(self, consumer: object, /) -> None: ...

@@ -55,12 +55,23 @@ class Level:
 
 
 class Reading:
-    """All reading of levels. `on_read` hears when there is more of one, or nothing where more was thought to be."""
+    """All reading of levels.
 
-    def __init__(self, fetcher: Fetcher, groups: Groups, on_read: Callable[[Level, Decoded | None], None]) -> None:
+    `on_read` hears when there is more of one, or nothing where more was thought to be; `on_anew` when there is another
+    in its place, and where that begins.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        groups: Groups,
+        on_read: Callable[[Level, Decoded | None], None],
+        on_anew: Callable[[Level, int], None],
+    ) -> None:
         self._fetcher = fetcher
         self._groups = groups
         self._on_read = on_read
+        self._on_anew = on_anew
         self._loop = asyncio.get_running_loop()
         self._looking: set[Task[None]] = set()
 
@@ -98,30 +109,37 @@ class Reading:
     def _failed(self, level: Level, error: WireError) -> None:
         level.wish, level.is_stuck = None, True
         if isinstance(error, BrokerError) and error.code is Code.OFFSET_OUT_OF_RANGE:
-            looking = self._loop.create_task(self._go_past(level, error))
+            looking = self._loop.create_task(self._go_past(level))
             self._looking.add(looking)
             looking.add_done_callback(self._looking.discard)
         else:
-            self._try_later(level, error)
+            self._cannot_read(level, error)
+            self._loop.call_later(_LATER, self._try_again, level)
 
-    def _try_later(self, level: Level, error: Exception) -> None:
+    def _cannot_read(self, level: Level, error: Exception) -> None:
         _log.error("%s cannot be read at offset %d: %s", level.partition.topic, level.position, error)
-        self._loop.call_later(_LATER, self._try_again, level)
 
     def _try_again(self, level: Level) -> None:
         level.is_stuck = False
         self.read_on(level)
 
-    async def _go_past(self, level: Level, error: BrokerError) -> None:
-        """Go on where the log begins by now: somebody has deleted what was not moved on."""
-        try:
-            begin = (await self._groups.ends([level.partition], EARLIEST))[level.partition]
-        except (WireError, OSError, KeyError) as unknown:
-            self._try_later(level, unknown)
+    async def _go_past(self, level: Level) -> None:
+        """Go on where the log begins by now: somebody has deleted what was not moved on, or made it anew."""
+        while not level.is_closing:
+            try:
+                begin = (await self._groups.ends([level.partition], EARLIEST))[level.partition]
+            except (WireError, OSError, KeyError) as unknown:
+                # It is not read before that is known: it may have grown past this place, and it would pass for read.
+                self._cannot_read(level, unknown)
+                await asyncio.sleep(_LATER)
+            else:
+                self._go_on_at(level, begin)
+                return
+
+    def _go_on_at(self, level: Level, begin: int) -> None:
+        if level.is_closing:
             return
-        if begin <= level.position:
-            self._try_later(level, error)
-        elif not level.is_closing:
+        if begin > level.position:
             text = (
                 "%s begins at offset %d by now, not at %d: up to %d delayed messages were deleted there, and are lost"
             )
@@ -129,3 +147,11 @@ class Reading:
             level.position, level.is_stuck = begin, False
             self._on_read(level, None)
             self.read_on(level)
+        else:
+            text = (
+                "%s ended before offset %d, up to which it was read: it was made anew or cut short, which may lose or "
+                "double delayed messages; it is read again from offset %d, where it begins"
+            )
+            _log.warning(text, level.partition.topic, level.position, begin)
+            self.stop(level)
+            self._on_anew(level, begin)

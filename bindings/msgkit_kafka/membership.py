@@ -98,7 +98,7 @@ class Membership:
         self._was_in = asyncio.Event()
         self._heard = 0.0
         self._coordinator: int | None = None
-        self._is_failing = False
+        self._is_failing = self._is_fenced = False
         self._look = asyncio.Event()
         self._begun = asyncio.Event()
 
@@ -187,7 +187,6 @@ class Membership:
             try:
                 await self._join()
                 failures = 0
-                self._holder.alarm(None)
                 await self._beat()
             except (WireError, TimeoutError) as error:
                 failures += 1
@@ -205,6 +204,9 @@ class Membership:
     def _note(self, error: Exception, failures: int) -> None:
         if isinstance(error, BrokerError) and error.code in _EXPELLED:
             self._expelled(str(error))
+            if error.code is Code.FENCED_INSTANCE_ID:
+                self._is_fenced = True
+                self._holder.alarm(f"another process uses instance {self.instance!r}: end one, or give it another name")
         elif isinstance(error, Disagrees):
             self._holder.alarm(str(error))
         elif failures in (5, 20) or failures % 100 == 0:
@@ -232,7 +234,7 @@ class Membership:
         self._turn.clear()
         coordinator, is_new = await self.coordinator(), self._since == NEVER
         if is_new:
-            await self._entrance.look(coordinator)
+            await self._entrance.look(coordinator, is_fenced=self._is_fenced)
         joined = await self._joined(coordinator)
         # While the others are waited for, what is done is committed to the generation that ends.
         self._begun.clear()
@@ -251,7 +253,9 @@ class Membership:
             self._turn.set()
         if (order := decode(assignment.user_data)) is not None:
             self._holder.go_on(order)
+        self._is_fenced = False
         self._was_in.set()
+        self._holder.alarm(None)
         _log.debug("group %r, generation %d: %d partitions are ours", self.group, self.generation, len(self._owned))
 
     async def _joined(self, coordinator: int) -> Joined:

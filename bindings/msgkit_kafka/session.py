@@ -125,6 +125,8 @@ class Session:
         self._closed = True
         try:
             async with asyncio.timeout(deadline):
+                # Those that nobody has closed, or waits for.
+                await asyncio.gather(*(member.close() for member in self._members), return_exceptions=True)
                 await self.publisher.idle()
         except TimeoutError:
             pass
@@ -331,10 +333,11 @@ class Session:
     def leave(self, consumer: object, /) -> None:
         self._members = [member for member in self._members if member is not consumer]
 
-    def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: Task[None]) -> None:
         self._tasks.discard(task)

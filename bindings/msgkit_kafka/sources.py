@@ -12,7 +12,7 @@ __all__ = ["sources_of"]
 
 
 def sources_of(queue: QueueSpec) -> Mapping[str, tuple[Source, Filter | None]]:
-    """Return them by topic; without a filter, where all of it is taken."""
+    """Return them by topic; without a filter where it is the queue's own."""
     found: dict[str, tuple[Source, Filter | None]] = {
         topic: (Source(Kind.EXCHANGE, topic, topic, -1), each) for topic, each in filters_of(queue).items()
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
 from msgkit.spi.pauses import pause
@@ -35,17 +35,17 @@ class Comeback:
         self._is_wanted = is_wanted
         self._on_alarm = on_alarm
         self._on_back = on_back
-        self._away: list[Guest] = []
+        self._away: dict[Guest, str | None] = {}
 
     @property
-    def is_over(self) -> bool:
-        """Is nobody away?"""
-        return not self._away
+    def away(self) -> Collection[str | None]:
+        """For each that is away, what was told of that, if it was."""
+        return self._away.values()
 
     def of(self, consumer: Guest, reason: str) -> None:
         """Try until it is back, in the background; it is away from now on."""
         if consumer not in self._away:
-            self._away.append(consumer)
+            self._away[consumer] = None
             _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
             self._spawn(self._bring_back(consumer))
 
@@ -53,7 +53,7 @@ class Comeback:
         try:
             await self._try(consumer)
         finally:
-            self._away.remove(consumer)
+            del self._away[consumer]
         self._on_back()
 
     async def _try(self, consumer: Guest) -> None:
@@ -71,8 +71,9 @@ class Comeback:
             except Exception as error:  # noqa: BLE001 -- nobody else would bring it back
                 refusals += 1
                 if refusals == _PATIENCE:
-                    _log.error("queue %r cannot be consumed: %s", consumer.queue_name, error)
-                    self._on_alarm(f"queue {consumer.queue_name!r} cannot be consumed: {error}")
+                    alarm = self._away[consumer] = f"queue {consumer.queue_name!r} cannot be consumed: {error}"
+                    _log.error("%s", alarm)
+                    self._on_alarm(alarm)
             else:
                 _log.info("queue %r is consumed again", consumer.queue_name)
                 return

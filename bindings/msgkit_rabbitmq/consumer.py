@@ -67,7 +67,7 @@ class RabbitConsumer:
         self._unsettled = Unsettled()
         self._gathering: Gathering | None = None
         self._copies = Copies(home.publisher)
-        self._drained = False
+        self._drained = self._is_closed = False
         #: Why the last channel was lost.
         self._trouble: WireError | None = None
 
@@ -84,7 +84,7 @@ class RabbitConsumer:
 
     async def attach(self, connection: Connection, /) -> None:
         channel = await channel_to(self.queue_name, connection)
-        if self._channel is not None:
+        if self._channel is not None or self._is_closed:
             channel.leave()
             return
         channel.on_closed = self._lost
@@ -176,16 +176,21 @@ class RabbitConsumer:
         self._give_back_inbox()
 
     async def close(self) -> None:
-        self._drained = True
-        await self._settled_down()
-        if not self._queue.ordered:
-            for raw in tuple(self._unsettled.in_hand()):
-                if isinstance(raw.handle, Handle) and raw.handle.is_worn and raw not in self._copies:
-                    self._renewed(raw, raw.handle).add_done_callback(look_at)
-        await self._copies.finish(_PATIENCE)
-        self._flush()
-        channel = self._let_go()
-        self._home.leave(self)
+        self._drained = self._is_closed = True
+        try:
+            await self._settled_down()
+            if not self._queue.ordered:
+                for raw in tuple(self._unsettled.in_hand()):
+                    if isinstance(raw.handle, Handle) and raw.handle.is_worn and raw not in self._copies:
+                        self._renewed(raw, raw.handle).add_done_callback(look_at)
+            await self._copies.finish(_PATIENCE)
+        finally:
+            # Also when nobody waits any more: a channel that stays keeps messages, and the turn of an ordered queue.
+            self._flush()
+            channel = self._let_go()
+            self._home.leave(self)
+            if channel is not None:
+                channel.leave()
         if channel is not None:
             await channel.close()
 

@@ -61,8 +61,10 @@ class Copies:
     async def finish(self, patience: float) -> None:
         """Wait for what is under way; what was not written after so many seconds never will be."""
         if self._under_way:
-            await asyncio.wait(tuple(self._under_way), timeout=patience)
-            self.abandon()
+            try:
+                await asyncio.wait(tuple(self._under_way), timeout=patience)
+            finally:
+                self.abandon()
 
 
 def look_at(settled: "Future[None]") -> None:

@@ -50,7 +50,7 @@ async def desk(connection: Connection) -> AsyncGenerator["Desk"]:
     try:
         yield opened
     finally:
-        await opened.close()
+        opened.leave()
 
 
 class Desks:
@@ -70,12 +70,12 @@ class Desks:
             yield opened
         except BaseException:
             # Its answer may be still to come.
-            await opened.close()
+            opened.leave()
             raise
         if connection is self._connection and len(self._free) < _KEPT:
             self._free.append(opened)
         else:
-            await opened.close()
+            opened.leave()
 
 
 class Desk:
@@ -85,9 +85,10 @@ class Desk:
         self._connection = connection
         self._channel: Channel | None = None
 
-    async def close(self) -> None:
+    def leave(self) -> None:
+        """Close it. Nobody waits for that: a broker in need reads nothing, and says no goodbye either."""
         if self._channel is not None:
-            await self._channel.close()
+            self._channel.leave()
 
     async def _ask(self, question: Callable[[Channel], Awaitable[T]]) -> T:
         if self._channel is None or not self._channel.is_open:

@@ -42,17 +42,17 @@ async def send_again(stream: str, queue: str, since: float | None, channel: Chan
 
     :param channel: one that nobody else uses
     :raises Unroutable: when there is no such stream
-    :raises OutOfReach: when it is there and cannot be read for now; nothing was sent
+    :raises OutOfReach: when it is there and cannot be read for now; nothing of it was sent
     :raises BrokerUnavailable: when not all of it could be read, or it is not known whether all of it was sent
     :raises SendRefused: when the queue does not take one of them
     """
     rereading = _Rereading(queue, since, channel, publisher)
     try:
         await rereading.up_to_now(stream)
-    except OutOfReach:
-        # So it says when it is asked to begin: nothing was sent yet.
-        raise
     except (WireError, SendFailed) as error:
+        if isinstance(error, OutOfReach) and not rereading.has_begun:
+            raise
+        # Whoever begins anew sends twice what may have been sent.
         raise _told(error, stream, queue, rereading.sent) from error
     return rereading.sent
 
@@ -62,6 +62,8 @@ class _Rereading:
 
     def __init__(self, queue: str, since: float | None, channel: Channel, publisher: Publisher) -> None:
         self.sent = 0
+        #: May anything be on its way to the queue?
+        self.has_begun = False
         self._queue = queue
         self._since = since
         self._channel = channel
@@ -115,6 +117,7 @@ class _Rereading:
             self._channel.ack(message.tag)
             return headers.get(END) == end
         copy = envelope._replace(destination=self._queue, kind=Kind.QUEUE)
+        self.has_begun = True
         self._send(copy, properties, {ORIGIN: address(envelope.kind, envelope.destination)}, message.tag)
         return False
 

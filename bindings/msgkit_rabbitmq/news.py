@@ -1,7 +1,7 @@
 """What is told of a client's connections and consumers: each thing once."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgkit.spi import Down, Event, Fatal, Up
 
@@ -13,18 +13,19 @@ _log = logging.getLogger("msgkit.rabbitmq")
 class News:
     """All is well when no connection is down and no consumer is away."""
 
-    def __init__(self, tell: Callable[[Event], None], are_all_back: Callable[[], bool]) -> None:
+    def __init__(self, tell: Callable[[Event], None], away: Callable[[], Collection[str | None]]) -> None:
+        """`away` returns, for each consumer that is, what of that does not mend itself, or None."""
         self._tell = tell
-        self._are_all_back = are_all_back
+        self._away = away
         self._down: set[str] = set()
         self._is_well = True
-        #: What was told last of what was declared.
+        #: What is there in place of what was declared.
         self._wrong: str | None = None
 
     def went_down(self, which: str, reason: str, *, always: bool) -> None:
         """Tell of a lost connection; unless it is always news, only where all was well."""
         is_news = self._is_well or always
-        self._is_well, self._wrong = False, None
+        self._is_well = False
         self._down.add(which)
         if is_news:
             self._tell(Down(reason))
@@ -32,15 +33,24 @@ class News:
     def came_up(self, which: str) -> None:
         self._down.discard(which)
         self.tell_if_well()
+        if not self._is_well and not self._down:
+            self._tell_what_stands()
 
     def is_away(self) -> None:
         """Hear that a consumer is away."""
         self._is_well = False
 
     def tell_if_well(self) -> None:
-        if not self._is_well and not self._down and self._are_all_back():
+        if not self._is_well and not self._down and not self._away():
             self._is_well = True
             self._tell(Up())
+            self._tell_what_stands()
+
+    def _tell_what_stands(self) -> None:
+        """Tell it again after what says that all is well, or that all is lost: it was in the way of neither."""
+        for reason in (*self._away(), self._wrong):
+            if reason is not None:
+                self._tell(Fatal(reason))
 
     def alarm(self, reason: str) -> None:
         """Tell what does not mend itself."""
@@ -49,7 +59,15 @@ class News:
 
     def found(self, wrong: str | None) -> None:
         """Hear what is there in place of what was declared. Who declares it again finds the same again."""
-        if wrong is not None and wrong != self._wrong:
+        before, self._wrong = self._wrong, wrong
+        if wrong == before:
+            return
+        if wrong is not None:
             _log.error("what was declared is not what is there now: %s", wrong)
+        if self._down:
+            # It is told when the connections are back.
+            pass
+        elif wrong is not None:
             self._tell(Fatal(wrong))
-        self._wrong = wrong
+        elif self._is_well:
+            self._tell(Up())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from msgkit.envelope import Envelope, Kind
 from msgkit_rabbitmq.mapping import REPLIES, understood
 from msgkit_rabbitmq.wire import (
+    Channel,
     Connection,
     Delivered,
     MalformedTable,
@@ -29,6 +30,15 @@ async def listen_for_replies(connection: Connection, on_reply: Callable[[Envelop
     a queue of ours, and comes back with the address in it. Then anybody can use it, over whatever connection.
     """
     channel = await connection.channel()
+    try:
+        return await _listen(channel, on_reply)
+    except BaseException:
+        # Who asks again gets another one.
+        channel.leave()
+        raise
+
+
+async def _listen(channel: Channel, on_reply: Callable[[Envelope], None]) -> str:
     address: Future[str] = asyncio.get_running_loop().create_future()
 
     def asked(message: Delivered) -> None:

@@ -57,7 +57,7 @@ class Session:
         self._desks = Desks()
         self._sent_home_over: Connection | None = None
         self._is_reaching = False
-        self._news = News(self._tell, lambda: self._comeback.is_over)
+        self._news = News(self._tell, lambda: self._comeback.away)
         self.returns = Returns()
         self.publisher = Publisher(options.name, options.clock, self._bind_due, self._is_heard)
         self._publishing = Link(
@@ -103,6 +103,7 @@ class Session:
         until = self._loop.time() + deadline
         try:
             async with asyncio.timeout_at(until):
+                await asyncio.gather(*(member.close() for member in self._members))
                 await self.publisher.idle()
         except TimeoutError:
             pass
@@ -110,8 +111,10 @@ class Session:
             for task in (*self._tasks, *([self._opening] if self._opening is not None else [])):
                 task.cancel()
             left = max(0.0, until - self._loop.time())
-            await asyncio.gather(self._consuming.close(left), self._publishing.close(left))
-            self.publisher.close()
+            try:
+                await asyncio.gather(self._consuming.close(left), self._publishing.close(left))
+            finally:
+                self.publisher.close()
 
     # -- what the binding asks
 
@@ -172,6 +175,10 @@ class Session:
                 if connection.is_open:
                     raise TopologyMismatch(f"queue {subscription.queue.name!r} cannot be consumed: {error}") from error
             else:
+                if self._closed:
+                    # It would hear of nothing any more. Who is up now says so.
+                    await consumer.close()
+                    continue
                 self._members.append(consumer)
                 return consumer
 

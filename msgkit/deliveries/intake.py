@@ -70,10 +70,12 @@ class Intake:
         consumer, self._consumer = self.consumer, None
         left = tuple(self.settling.held)
         self.settling.stop()
-        await consumer.close()
-        for raw in left:
-            # Whoever still has one at hand comes too late.
-            raw.lost = True
+        try:
+            await consumer.close()
+        finally:
+            for raw in left:
+                # Whoever still has one at hand comes too late.
+                raw.lost = True
 
     @property
     def is_open(self) -> bool:

@@ -30,13 +30,9 @@ class Filter:
         said = sorted(_said(route) for route in routes)
         #: For people.
         self.text = " or ".join(said)
-        digest = sha256(json.dumps(said).encode()).digest()[:_FINGERPRINT]
+        digest = sha256(json.dumps(said if self._tests else []).encode()).digest()[:_FINGERPRINT]
         #: Two members of a group that differ in it would lose messages.
         self.fingerprint = urlsafe_b64encode(digest).decode()
-
-    @property
-    def takes_all(self) -> bool:
-        return not self._tests
 
     def takes(self, envelope: Envelope) -> bool:
         return not self._tests or any(test(envelope) for test in self._tests)
@@ -58,7 +54,7 @@ def _test(route: RouteSpec) -> _Test | None:
         case "direct":
             return lambda envelope: envelope.subject == route.subject
         case "headers":
-            return lambda envelope: _has(envelope.headers, route.headers)
+            return (lambda envelope: _has(envelope.headers, route.headers)) if route.headers else None
         case "topic":
             fits = compile_pattern(route.subject)
             if route.subject == "#":

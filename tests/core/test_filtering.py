@@ -26,7 +26,6 @@ def test_a_filter_takes_what_its_route_says(route: RouteSpec, taken: Envelope, l
 
     assert found.takes(taken)
     assert not found.takes(left)
-    assert not found.takes_all
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,6 @@ def test_a_filter_takes_what_its_route_says(route: RouteSpec, taken: Envelope, l
 def test_a_filter_for_all_takes_all_beside_any_other(route: RouteSpec) -> None:
     found = Filter([RouteSpec(exchange="orders", subject="placed.*"), route])
 
-    assert found.takes_all
     assert found.takes(sent("anything"))
 
 
@@ -61,3 +59,12 @@ def test_a_fingerprint_is_the_same_for_the_same_filter_in_any_order_and_for_no_o
     assert Filter([one, other]).fingerprint == Filter([other, one]).fingerprint
     assert Filter([one]).fingerprint != Filter([other]).fingerprint
     assert len(Filter([one]).fingerprint) == 12
+
+
+def test_all_that_take_all_have_one_fingerprint() -> None:
+    every = RouteSpec(exchange="a")
+    others = (RouteSpec(exchange="a", kind="fanout"), RouteSpec(exchange="a", kind="headers"))
+
+    assert {Filter([every, RouteSpec(exchange="a", subject="x")]).fingerprint} == {
+        Filter([each]).fingerprint for each in (every, *others)
+    }

@@ -63,7 +63,7 @@ class Group:
             name: replace(member, owned=frozenset(shares[name]), generation=self.generation)
             for name, member in self.members.items()
         }
-        return any(change.joins_again for change in changes.values())
+        return any(change.given_up for change in changes.values())
 
 
 def settled(partitions: Mapping[str, int], members: Mapping[str, Subscription]) -> Group:
@@ -374,13 +374,6 @@ def test_a_change_tells_what_is_kept_given_up_and_gained() -> None:
     one, two, three = all_of({"a": 3})
     change = Change.between([one, two], (two, three))
     assert change == Change(kept=frozenset({two}), given_up=frozenset({one}), gained=frozenset({three}))
-    assert change.joins_again
-
-
-def test_who_gives_nothing_up_need_not_join_again() -> None:
-    one, two, _ = all_of({"a": 3})
-    assert not Change.between([one], [one, two]).joins_again
-    assert not Change.between([], []).joins_again
 
 
 # -- how long it takes

@@ -80,6 +80,17 @@ async def test_a_queue_that_may_not_be_read_is_an_alarm_after_five_tries() -> No
         assert Fatal not in await up_to(Up, bench)
 
 
+async def test_a_queue_that_may_not_be_read_is_still_an_alarm_when_the_connections_were_lost_and_are_back() -> None:
+    async with serving() as broker, Bench.open(at(broker)) as bench:
+        await consume(bench, broker, "second")
+        broker.refused_consumers = {"second": [FORBIDDEN] * 9}
+        broker.hangs_up()
+        await up_to(Fatal, bench)
+        broker.hangs_up()
+        assert await up_to(Fatal, bench) == [Down, Fatal]
+        assert Fatal not in await up_to(Up, bench)
+
+
 async def test_what_is_there_in_place_of_what_was_declared_is_told_once_however_often_it_is_declared() -> None:
     async with serving() as broker, Bench.open(at(broker)) as bench:
         await bench.declare(QueueSpec(name="first"))
@@ -88,7 +99,22 @@ async def test_what_is_there_in_place_of_what_was_declared_is_told_once_however_
         broker.refusals = {"second": [AWAY] * 4}
         broker.hangs_up()
         told = await up_to(Up, bench)
-        assert told.count(Fatal) == 1
+        # Once as it is found, and once more since it would be forgotten by all that is well.
+        assert told == [Down, Fatal, Up]
+        assert await up_to(Fatal, bench) == [Fatal]
+        assert bench.events.empty()
+
+
+async def test_what_was_declared_is_told_to_be_there_again() -> None:
+    async with serving() as broker, Bench.open(at(broker)) as bench:
+        await bench.declare(QueueSpec(name="first"), QueueSpec(name="second"))
+        broker.otherwise = {"first": OTHERWISE}
+        # It is declared again until all of it can be reached.
+        broker.refusals = {"second": [AWAY] * 4}
+        broker.hangs_up()
+        assert await up_to(Fatal, bench) == [Down, Up, Fatal]
+        broker.otherwise = {}
+        assert await up_to(Up, bench) == [Up]
 
 
 async def test_what_found_no_queue_when_it_was_due_is_sent_on_once_it_can_be_reached() -> None:

@@ -21,6 +21,7 @@ from tests.rabbitmq.wire_peer import Line, Talk, content, soon, talking
 from tests.waiting import until
 
 STREAM, QUEUE = "jobs.history", "jobs"
+AWAY = 404, "NOT_FOUND - home node of queue 'jobs.history' is down or inaccessible"
 
 
 async def nothing_is_delayed(_kind: Kind, _destination: str) -> None:
@@ -132,7 +133,7 @@ async def test_nothing_goes_out_later_when_it_was_given_up() -> None:
     ("code", "text", "kind", "told"),
     [
         (404, "NOT_FOUND - no queue 'jobs.history' in vhost '/'", Unroutable, "queue 'jobs.history' does not exist"),
-        (404, "NOT_FOUND - home node of queue 'jobs.history' is down or inaccessible", OutOfReach, "home node"),
+        (*AWAY, OutOfReach, "home node"),
         (403, "ACCESS_REFUSED - read access", TopologyMismatch, "'jobs.history': it is not permitted: ACCESS_REFUSED"),
         (
             406,
@@ -171,6 +172,40 @@ async def test_what_is_not_confirmed_before_the_connection_is_lost_makes_the_bro
             other.line.hangs_up()
             told = f"'jobs' was not read again to the end: there was no confirm .*; sent by then: {confirmed // 2}"
             with pytest.raises(BrokerUnavailable, match=told):
+                await soon(reading)
+
+
+@pytest.mark.parametrize("confirmed", [False, True], ids=["under way", "sent"])
+async def test_a_stream_that_cannot_be_reached_any_more_is_not_read_from_its_beginning_again(
+    *, confirmed: bool
+) -> None:
+    sending = publisher()
+    async with talking() as talk, talking() as other:
+        sending.went_up(other.connection)
+        async with rereading(talk, sending) as reading:
+            await begun(talk.line)
+            await takes(other.line)
+            gives(talk.line, 1)
+            assert [await published(other.line), await published(other.line)] == [STREAM, QUEUE]
+            if confirmed:
+                other.line.says(Basic.Ack(2, multiple=True), channel=1)
+                await talk.line.hears(Basic.Ack, channel=1)
+            talk.line.says(commands.Channel.Close(*AWAY, 60, 20), channel=1)
+            told = f"'jobs' was not read again to the end: .*home node.*; sent by then: {int(confirmed)}"
+            with pytest.raises(BrokerUnavailable, match=told):
+                await soon(reading)
+
+
+async def test_a_stream_that_cannot_be_reached_before_it_gave_anything_can_be_read_from_its_beginning() -> None:
+    sending = publisher()
+    async with talking() as talk, talking() as other:
+        sending.went_up(other.connection)
+        async with rereading(talk, sending) as reading:
+            await begun(talk.line)
+            await takes(other.line)
+            assert await published(other.line) == STREAM
+            talk.line.says(commands.Channel.Close(*AWAY, 60, 20), channel=1)
+            with pytest.raises(OutOfReach):
                 await soon(reading)
 
 

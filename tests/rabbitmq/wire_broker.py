@@ -50,6 +50,12 @@ class Broker:
     refused_consumers: dict[str, list[Refusal]] = field(default_factory=dict[str, list[Refusal]])
     #: What it says whenever a queue is declared that is there otherwise.
     otherwise: dict[str, Refusal] = field(default_factory=dict[str, Refusal])
+    #: Queues of which it says nothing when they are looked for or declared, until it `tells`.
+    silent_on: set[str] = field(default_factory=set[str])
+    #: Does it confirm what is sent, or not until it `tells`?
+    confirms: bool = True
+    #: Does it answer those who leave a channel?
+    says_goodbye: bool = True
     #: How often it was asked of a queue.
     asked: Counter[str] = field(default_factory=Counter[str])
     consumed: list[str] = field(default_factory=list[str])
@@ -57,6 +63,9 @@ class Broker:
     published: list[str] = field(default_factory=list[str])
     settled: asyncio.Queue[Settled] = field(default_factory=asyncio.Queue[Settled])
     lines: list[Line] = field(default_factory=list[Line])
+    #: The channels that nobody has closed, and the queues that each was used for.
+    channels: dict[tuple[Line, int], set[str]] = field(default_factory=dict[tuple[Line, int], set[str]])
+    _unsaid: list[tuple[Line, int, FrameTypes]] = field(default_factory=list[tuple[Line, int, FrameTypes]])
 
     async def serve(self) -> None:
         async with asyncio.TaskGroup() as serving:
@@ -76,15 +85,16 @@ class Broker:
             line.hangs_up()
 
     def _answer(self, line: Line, channel: int, heard: FrameTypes, sent: Counter[int]) -> None:
-        if isinstance(heard, Queue.Declare):
-            self.asked[heard.queue] += 1
+        self._note(line, channel, heard)
         if (refusal := self._refusal(heard)) is not None:
             line.says(Channel.Close(*refusal, 0, 0), channel=channel)
+            self.channels.pop((line, channel), None)
             return
         match heard:
             case Queue.Declare():
                 number = len(self.lying.get(heard.queue, ()))
-                line.says(Queue.DeclareOk(heard.queue, number, 1), channel=channel)
+                is_told = heard.queue not in self.silent_on
+                self._say(Queue.DeclareOk(heard.queue, number, 1), line, channel, now=is_told)
             case Basic.Consume():
                 line.says(Basic.ConsumeOk(heard.consumer_tag), channel=channel)
                 self.consumed.append(heard.queue)
@@ -95,12 +105,39 @@ class Broker:
                 self.published.append(heard.exchange)
             case ContentHeader():
                 sent[channel] += 1
-                line.says(Basic.Ack(sent[channel]), channel=channel)
+                self._say(Basic.Ack(sent[channel]), line, channel, now=self.confirms)
             case Basic.Ack() | Basic.Nack():
                 self.settled.put_nowait((type(heard), heard.delivery_tag, heard.multiple))
+            case Channel.Close() if not self.says_goodbye:
+                pass
             case _:
                 if (yes := _YES.get(type(heard))) is not None:
                     line.says(yes, channel=channel)
+
+    def _note(self, line: Line, channel: int, heard: FrameTypes) -> None:
+        match heard:
+            case Channel.Open():
+                self.channels[line, channel] = set()
+            case Channel.Close():
+                self.channels.pop((line, channel), None)
+            case Queue.Declare():
+                self.asked[heard.queue] += 1
+                self.channels.setdefault((line, channel), set()).add(heard.queue)
+            case _:
+                pass
+
+    def _say(self, answer: FrameTypes, line: Line, channel: int, *, now: bool) -> None:
+        if now:
+            line.says(answer, channel=channel)
+        else:
+            self._unsaid.append((line, channel, answer))
+
+    def tells(self) -> None:
+        """Say what it has kept to itself, and nothing less from now on."""
+        self.silent_on, self.confirms = set(), True
+        unsaid, self._unsaid = self._unsaid, []
+        for line, channel, answer in unsaid:
+            line.says(answer, channel=channel)
 
     def _refusal(self, heard: FrameTypes) -> Refusal | None:
         match heard:
@@ -116,6 +153,7 @@ class Broker:
     def hangs_up(self) -> None:
         """Lose all connections, as a broker does that is restarted."""
         lines, self.lines = self.lines, []
+        self.channels.clear()
         for line in lines:
             line.hangs_up()
 
@@ -124,6 +162,20 @@ class Broker:
             return self.asked[queue] >= times
 
         await until(is_asked)
+
+    async def until_published(self, number: int) -> None:
+        async def is_published() -> bool:
+            return len(self.published) >= number
+
+        await until(is_published)
+
+    async def until_left(self, queue: str) -> None:
+        """Return when all channels are closed that were used for a queue."""
+
+        async def is_left() -> bool:
+            return not any(queue in used for used in self.channels.values())
+
+        await until(is_left)
 
     async def until_consumed(self, queue: str) -> None:
         async def is_consumed() -> bool:

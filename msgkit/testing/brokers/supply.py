@@ -140,8 +140,8 @@ def from_jars(name: str, wanted: str | None) -> Supply:
 def java_in(supply: Supply) -> str:
     """Return the Java that runs a broker, as its script is to call it.
 
-    It is one that is there soon: making code fast takes it longer than most tests last. For one that is to be fast,
-    `_JAVA_OPTIONS=-XX:TieredStopAtLevel=4` in the environment says otherwise.
+    It is one that is there soon: making code fast takes it longer than most tests last. For a process that is to be
+    fast, `_JAVA_OPTIONS=-XX:TieredStopAtLevel=4` in the environment says otherwise; a container knows nothing of that.
     """
     program = shlex.quote(str(java())) if supply.provider == "process" else "java"
     return f"{program} -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
