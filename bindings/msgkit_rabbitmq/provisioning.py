@@ -1,6 +1,7 @@
 """Topology: what is there, what is not, and what differs; and what is made of it."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from msgkit_rabbitmq.wire import NOT_FOUND, ChannelClosed, Connection, OutOfReac
 
 __all__ = ["Provisioner", "Restored"]
 
+_log = logging.getLogger("msgkit.rabbitmq")
 _QUEUE = "queue"
 _ALL_DELAYS = "delays", f"{READY}.*"
 _MAKING = (ProvisionMode.CREATE, ProvisionMode.PRUNE)
@@ -54,6 +56,8 @@ class Provisioner:
         self._queues: dict[str, QueueForm] = {}
         self._routes: dict[str, tuple[RouteForm, ...]] = {}
         self._anonymous: set[str] = set()
+        #: What is bound to where delayed messages come due.
+        self._due: set[tuple[Kind, str]] = set()
         #: Those that were not there when they were declared again, and of which nobody was told yet.
         self._gone: set[str] = set()
         #: Was a quorum queue or a stream made that the broker may not have written down?
@@ -95,6 +99,8 @@ class Provisioner:
             for queue in tuple(self._queues.values()):
                 try:
                     if not await asked.has(queue) and queue.owned:
+                        if queue.name not in self._gone | self._anonymous:
+                            _log.error("queue %r was gone, with all that was in it, and is made again", queue.name)
                         self._gone.add(queue.name)
                         self._is_unwritten |= queue.is_replicated
                     await asked.declare(queue)
@@ -106,6 +112,7 @@ class Provisioner:
                     wrong.append(f"queue {queue.name!r}: {difference(error)}")
                 except TopologyMismatch as error:
                     wrong.append(str(error))
+            away += await self._bind_all_due(asked)
             await self._write_down(asked)
         gone, self._gone = self._gone & self._anonymous, set()
         return Restored(sorted(gone), "; ".join(wrong) or None, "; ".join(away) or None)
@@ -121,7 +128,6 @@ class Provisioner:
         :raises SendRefused: when there is no such destination, or no delays and none are to be made
         :raises OutOfReach: when it is there, and cannot be bound for now
         """
-        due = due_binding(address(kind, destination))
         async with desk(connection) as asked:
             has_delays = await asked.has_delays()
             if not has_delays and not self._makes:
@@ -131,13 +137,32 @@ class Provisioner:
                     self._is_unwritten = True
                     await asked.make_delays()
                     await self._write_down(asked)
-                if kind is Kind.EXCHANGE:
-                    await asked.bind_exchange(destination, DUE_EXCHANGE, due)
-                    await asked.bind(RouteForm(DUE_EXCHANGE, SINK, "", due))
-                else:
-                    await asked.bind(RouteForm(DUE_EXCHANGE, destination, "", due))
+                await self._bind_due(asked, kind, destination)
             except (ChannelClosed, TopologyMismatch) as error:
                 raise _undeliverable(error, f"{kind.value} {destination!r}") from error
+
+    async def _bind_due(self, asked: Desk, kind: Kind, destination: str) -> None:
+        due = due_binding(address(kind, destination))
+        if kind is Kind.EXCHANGE:
+            await asked.bind_exchange(destination, DUE_EXCHANGE, due)
+            await asked.bind(RouteForm(DUE_EXCHANGE, SINK, "", due))
+        else:
+            await asked.bind(RouteForm(DUE_EXCHANGE, destination, "", due))
+        self._due.add((kind, destination))
+
+    async def _bind_all_due(self, asked: Desk) -> list[str]:
+        """Bind all of it again, since it may have been made again; return what says that it is out of reach."""
+        away: list[str] = []
+        for kind, destination in tuple(self._due):
+            try:
+                await self._bind_due(asked, kind, destination)
+            except OutOfReach as error:
+                away.append(str(error))
+            except (ChannelClosed, TopologyMismatch) as error:
+                # Who sends there later again hears of it.
+                self._due.discard((kind, destination))
+                _log.info("nothing that is delayed can come to %s %r: %s", kind.value, destination, error)
+        return away
 
     # -- looking
 
@@ -207,6 +232,10 @@ class Provisioner:
         if _ALL_DELAYS in new:
             self._is_unwritten = True
             await asked.make_delays()
+        for spec in topology.queues.values():
+            # One that was deleted and is made again has messages on their way that nobody binds it for otherwise.
+            if not spec.anonymous and self._queues[spec.name].owned:
+                await self._bind_due(asked, Kind.QUEUE, spec.name)
 
     async def _prune(self, asked: Desk, topology: Topology) -> None:
         if self._management is None:

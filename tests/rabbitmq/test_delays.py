@@ -148,6 +148,29 @@ async def test_what_is_due_at_a_queue_that_was_deleted_is_kept_aside_and_in_nobo
         await until(is_kept)
 
 
+async def test_what_is_delayed_comes_to_a_queue_that_was_deleted_and_made_again_meanwhile(broker: RabbitMQ) -> None:
+    jobs = QueueSpec(name=new_id())
+    async with Bench.open(broker.url) as bench, plain(broker) as channel, asyncio.timeout(30):
+        await bench.declare(jobs)
+        taker = await bench.consume(jobs)
+        await bench.send("later", jobs.name, delay=2.0)
+        # Its consumer comes back, and makes it again.
+        await channel.queue_delete(jobs.name)
+        assert (await taker.take()).envelope.body == b"later"
+
+
+async def test_what_is_delayed_comes_to_a_queue_that_somebody_else_makes_again(broker: RabbitMQ) -> None:
+    jobs = QueueSpec(name=new_id())
+    async with Bench.open(broker.url) as bench, plain(broker) as channel, asyncio.timeout(30):
+        await bench.declare(jobs)
+        await bench.send("later", jobs.name, delay=2.0)
+        await channel.queue_delete(jobs.name)
+        async with Bench.open(broker.url) as other:
+            await other.declare(jobs)
+            taker = await other.consume(jobs)
+            assert (await taker.take()).envelope.body == b"later"
+
+
 async def test_what_found_no_queue_when_it_was_due_comes_when_an_application_comes_up(broker: RabbitMQ) -> None:
     jobs, gone = QueueSpec(name=new_id()), QueueSpec(name=new_id())
     due: FieldTable = {"x-match": "all", "msgkit-due": f"queue:{jobs.name}"}
@@ -164,7 +187,6 @@ async def test_what_found_no_queue_when_it_was_due_comes_when_an_application_com
 
         kept = 2
         await until(are_kept)
-        await queue.bind("msgkit.due", routing_key="", arguments=due)
         async with Bench.open(broker.url) as other:
             await other.declare(jobs)
             taker = await other.consume(jobs)
