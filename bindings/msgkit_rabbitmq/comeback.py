@@ -49,6 +49,11 @@ class Comeback:
             _log.warning("queue %r is not consumed any more: %s; trying again", consumer.queue_name, reason)
             self._spawn(self._bring_back(consumer))
 
+    def came_back(self, consumer: Guest) -> None:
+        """Hear that it came back with the connection: what was told of it stands no longer."""
+        if consumer in self._away:
+            self._away[consumer] = None
+
     async def _bring_back(self, consumer: Guest) -> None:
         try:
             await self._try(consumer)

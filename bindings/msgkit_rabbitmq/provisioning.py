@@ -3,11 +3,12 @@
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgkit.envelope import Kind
 from msgkit.errors import SendRefused, TopologyMismatch, Unroutable
-from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, Topology
+from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, QueueSpec, Topology
 from msgkit.spi.addresses import address
 from msgkit.values import Option
 from msgkit_rabbitmq.address import RabbitSettings
@@ -159,9 +160,10 @@ class Provisioner:
             except OutOfReach as error:
                 away.append(str(error))
             except (ChannelClosed, TopologyMismatch) as error:
-                # Who sends there later again hears of it.
-                self._due.discard((kind, destination))
-                _log.info("nothing that is delayed can come to %s %r: %s", kind.value, destination, error)
+                _log.warning("nothing that is delayed can come to %s %r: %s", kind.value, destination, error)
+                if destination not in (self._exchanges if kind is Kind.EXCHANGE else self._queues):
+                    # Who sends there later again hears of it.
+                    self._due.discard((kind, destination))
         return away
 
     # -- looking
@@ -232,10 +234,17 @@ class Provisioner:
         if _ALL_DELAYS in new:
             self._is_unwritten = True
             await asked.make_delays()
-        for spec in topology.queues.values():
-            # One that was deleted and is made again has messages on their way that nobody binds it for otherwise.
-            if not spec.anonymous and self._queues[spec.name].owned:
-                await self._bind_due(asked, Kind.QUEUE, spec.name)
+        due = [(Kind.EXCHANGE, each.name) for each in exchanges.values() if each.owned]
+        due += [(Kind.QUEUE, each.name) for each in topology.queues.values() if self._is_kept(each)]
+        if due and await asked.has_delays():
+            # What was deleted and is made again has messages on their way that nobody binds it for otherwise.
+            for kind, destination in due:
+                # Who may not leaves it to those who send there later.
+                with suppress(ChannelClosed, TopologyMismatch):
+                    await self._bind_due(asked, kind, destination)
+
+    def _is_kept(self, queue: QueueSpec) -> bool:
+        return not queue.anonymous and self._queues[queue.name].owned
 
     async def _prune(self, asked: Desk, topology: Topology) -> None:
         if self._management is None:

@@ -101,9 +101,12 @@ class Session:
     async def close(self, deadline: float) -> None:
         self._closed = True
         until = self._loop.time() + deadline
+        leaving = [self._loop.create_task(member.close()) for member in self._members]
         try:
+            # However little time there is, each begins to leave, and so lets go of what it has.
+            await asyncio.sleep(0)
             async with asyncio.timeout_at(until):
-                await asyncio.gather(*(member.close() for member in self._members))
+                await asyncio.gather(*leaving)
                 await self.publisher.idle()
         except TimeoutError:
             pass
@@ -278,6 +281,8 @@ class Session:
         for member, result in zip(members, results, strict=True):
             if isinstance(result, BaseException):
                 self.bring_back(member, str(result))
+            else:
+                self._comeback.came_back(member)
         self._news.came_up("consuming")
 
     def _publishing_down(self, reason: str) -> None:

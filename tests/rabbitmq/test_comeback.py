@@ -91,6 +91,16 @@ async def test_a_queue_that_may_not_be_read_is_still_an_alarm_when_the_connectio
         assert Fatal not in await up_to(Up, bench)
 
 
+async def test_a_queue_that_is_consumed_again_as_the_connection_is_back_is_no_alarm_any_more() -> None:
+    async with serving() as broker, Bench.open(at(broker)) as bench:
+        await consume(bench, broker, "second")
+        broker.refused_consumers = {"second": [FORBIDDEN] * 6}
+        broker.hangs_up()
+        await up_to(Fatal, bench)
+        broker.hangs_up()
+        assert await up_to(Up, bench) == [Down, Up]
+
+
 async def test_what_is_there_in_place_of_what_was_declared_is_told_once_however_often_it_is_declared() -> None:
     async with serving() as broker, Bench.open(at(broker)) as bench:
         await bench.declare(QueueSpec(name="first"))
@@ -148,6 +158,17 @@ async def test_what_found_no_queue_is_sent_on_again_when_all_queues_can_be_reach
         broker.lying = {"msgkit.undeliverable": [b"due"]}
         await broker.settled.get()
         assert broker.published == ["msgkit.due"]
+
+
+async def test_a_queue_that_could_not_be_bound_to_where_delayed_messages_come_due_is_bound_the_next_time() -> None:
+    async with serving() as broker, Bench.open(at(broker)) as bench:
+        await bench.declare(QueueSpec(name="first"))
+        assert broker.bound["msgkit.due"] == 1
+        broker.refused_bindings = {"msgkit.due": [FORBIDDEN]}
+        for times in (2, 3):
+            broker.hangs_up()
+            assert await up_to(Up, bench) == [Down, Up]
+            assert broker.bound["msgkit.due"] == times
 
 
 @pytest.mark.broker

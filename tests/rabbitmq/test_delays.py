@@ -171,6 +171,19 @@ async def test_what_is_delayed_comes_to_a_queue_that_somebody_else_makes_again(b
             assert (await taker.take()).envelope.body == b"later"
 
 
+async def test_what_is_delayed_comes_through_an_exchange_that_somebody_else_makes_again(broker: RabbitMQ) -> None:
+    orders, name = ExchangeSpec(name=new_id()), new_id()
+    billing = QueueSpec(name=name, routes=(RouteSpec(exchange=orders.name),))
+    async with Bench.open(broker.url) as bench, plain(broker) as channel, asyncio.timeout(30):
+        await bench.declare(orders, billing)
+        await bench.send("later", orders.name, kind=Kind.EXCHANGE, delay=2.0)
+        await channel.exchange_delete(orders.name)
+        async with Bench.open(broker.url) as other:
+            await other.declare(orders, billing)
+            taker = await other.consume(billing)
+            assert (await taker.take()).envelope.body == b"later"
+
+
 async def test_what_found_no_queue_when_it_was_due_comes_when_an_application_comes_up(broker: RabbitMQ) -> None:
     jobs, gone = QueueSpec(name=new_id()), QueueSpec(name=new_id())
     due: FieldTable = {"x-match": "all", "msgkit-due": f"queue:{jobs.name}"}

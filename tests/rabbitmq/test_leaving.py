@@ -119,10 +119,11 @@ async def test_nobody_is_given_a_consumer_of_a_client_that_closes_meanwhile() ->
         await soon(asyncio.gather(sent, closing))
 
 
-async def test_closing_a_client_lets_go_of_what_its_consumers_have_in_hand() -> None:
+@pytest.mark.parametrize("seconds", [5.0, 0.0])
+async def test_closing_a_client_lets_go_of_what_its_consumers_have_in_hand(seconds: float) -> None:
     async with serving() as broker, Bench.open(at(broker)) as bench:
         taker, delivery = await taken(bench, broker)
-        await bench.binding.close(5)
+        await bench.binding.close(seconds)
         settled = taker.consumer.settle(delivery, ACCEPT)
         assert settled is not None
         with pytest.raises(DeliveryLost):

@@ -48,6 +48,10 @@ class Broker:
     refusals: dict[str, list[Refusal]] = field(default_factory=dict[str, list[Refusal]])
     #: The same, when a queue is consumed.
     refused_consumers: dict[str, list[Refusal]] = field(default_factory=dict[str, list[Refusal]])
+    #: The same, when a queue is bound to an exchange.
+    refused_bindings: dict[str, list[Refusal]] = field(default_factory=dict[str, list[Refusal]])
+    #: How often queues were bound, by exchange.
+    bound: Counter[str] = field(default_factory=Counter[str])
     #: What it says whenever a queue is declared that is there otherwise.
     otherwise: dict[str, Refusal] = field(default_factory=dict[str, Refusal])
     #: Queues of which it says nothing when they are looked for or declared, until it `tells`.
@@ -120,6 +124,8 @@ class Broker:
                 self.channels[line, channel] = set()
             case Channel.Close():
                 self.channels.pop((line, channel), None)
+            case Queue.Bind():
+                self.bound[heard.exchange] += 1
             case Queue.Declare():
                 self.asked[heard.queue] += 1
                 self.channels.setdefault((line, channel), set()).add(heard.queue)
@@ -145,6 +151,8 @@ class Broker:
                 return self.refusals[heard.queue].pop(0)
             case Queue.Declare() if not heard.passive:
                 return self.otherwise.get(heard.queue)
+            case Queue.Bind() if self.refused_bindings.get(heard.exchange):
+                return self.refused_bindings[heard.exchange].pop(0)
             case Basic.Consume() if self.refused_consumers.get(heard.queue):
                 return self.refused_consumers[heard.queue].pop(0)
             case _:
