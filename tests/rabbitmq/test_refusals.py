@@ -254,6 +254,17 @@ async def test_who_may_not_declare_is_told_what(broker: RabbitMQ, caplog: pytest
     assert SECRET not in said(refused.value, caplog.text)
 
 
+async def test_who_may_not_write_to_an_exchange_listens_to_it_all_the_same(broker: RabbitMQ) -> None:
+    orders = ExchangeSpec(name=new_id())
+    billing = QueueSpec(name=new_id(), routes=(RouteSpec(exchange=orders.name),))
+    async with Bench.open(broker.url) as whoever_makes_the_delays:
+        await whoever_makes_the_delays.declare(orders, billing)
+    url = await user_with(broker, ".*", f"^({billing.name}.*|msgkit.*)$", ".*")
+    async with Bench.open(url) as bench:
+        await bench.declare(orders, billing)
+        await bench.consume(billing)
+
+
 # -- what is there otherwise
 
 
