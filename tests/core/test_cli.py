@@ -15,6 +15,7 @@ from msgkit.cli import main
 from msgkit.cli.loading import load_application
 from msgkit.cli.planning import plan_lines
 from msgkit.errors import ConfigurationError
+from msgkit.spi import Power
 from tests.core.workshop import Place, narrow
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -167,6 +168,18 @@ def test_a_plan_of_what_is_stale_ends_with_1_and_pruning_takes_it_away(
     assert "  + create   " in out
     assert plan(folder, place, monkeypatch, command="prune") == 0
     assert plan(folder, place, monkeypatch) == 0
+
+
+def test_a_broker_that_cannot_prune_ends_with_2_and_says_why(
+    folder: Path, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "shop.py").write_text(SHOP)
+    monkeypatch.setenv("MSGKIT_URL", narrow(place, Power.PRUNE))
+    assert main(["prune", "shop.py"]) == 2
+    assert capsys.readouterr().err == (
+        "msgkit: pruning broker 'default' asks for prune stale routes, which memory cannot do: "
+        "it was taken away; use a broker that has it\n"
+    )
 
 
 @pytest.mark.parametrize(
