@@ -141,6 +141,26 @@ def test_a_url_stands_for_itself_and_shows_no_password(scratch: Scratch) -> None
     assert "geheim" not in ran.text
 
 
+def test_what_a_binding_lacks_is_said_before_a_broker_is_started_for_it(scratch: Scratch) -> None:
+    # None among the modules is what Python takes for one that is not installed.
+    scratch.write(
+        "conftest.py",
+        STAND_IN,
+        """
+        async def started(self):
+            lives("started")
+
+        Kafka.__aenter__ = started
+        sys.modules["aiokafka"] = None
+        """,
+    )
+    scratch.write("test_it.py", SERVICE, ASYNCIO, "async def test_it(msgkit_app): ...")
+    ran = scratch.run("--msgkit-brokers=kafka")
+    assert ran.tests == {"test_it[kafka]": "error"}
+    assert "pip install 'msgkit-messaging[kafka]'" in ran.text
+    assert scratch.read("life.txt") == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "said"),
     [
