@@ -55,6 +55,16 @@ def test_all_that_the_page_prints_is_one_file_that_passes(scratch: Scratch) -> N
     assert set(ran.tests.values()) == {"passed"}
 
 
+def test_what_the_page_prints_for_conftest_is_a_file_of_its_own(scratch: Scratch) -> None:
+    fixtures = [block for block in printed() if "@pytest.fixture" in block]
+    assert len(fixtures) == 2
+    scratch.write("test_it.py", "def test_it(messaging_values): ...")
+    for block in fixtures:
+        scratch.write("conftest.py", block)
+        ran = scratch.run()
+        assert ran.code == 0, ran.text
+
+
 # -- which brokers
 
 
