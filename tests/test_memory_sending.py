@@ -27,7 +27,7 @@ async def test_a_destination_that_does_not_exist_is_refused_and_harms_no_other(k
         await bench.declare(JOBS)
         wrong = bench.binding.send(message("x", "jbos", kind=kind))
         await bench.send("right")
-        with pytest.raises(Unroutable, match=f"{kind.value} 'jbos' does not exist"):
+        with pytest.raises(Unroutable, match=f"{kind.value} 'jbos' does not exist; sending declares nothing"):
             await wrong
         assert sorted(bench.broker.depths()) == ["jobs"]
 

@@ -34,7 +34,10 @@ _POWERS: Mapping[Power, Support] = {
     Power.REPLAY: NATIVE,
     Power.BROWSE: Emulated("reading beside the group", "the transport of all that waits, and of what is not for it"),
     Power.INSPECT: Emulated("the distance between what is committed and the end", "questions to each broker"),
-    Power.PRUNE: Refused("routes are filters in the consumers: none is left behind"),
+    Power.PRUNE: Refused(
+        "routes are filters in the consumers: none is left behind",
+        "a start declares what is missing",
+    ),
 }
 CAPABILITIES = Capabilities(
     broker="Kafka",

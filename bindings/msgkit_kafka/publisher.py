@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgkit.clock import Clock
 from msgkit.envelope import Envelope, Kind, Receipt
 from msgkit.errors import Closed, MessagingError, SendRefused, SendUnknown, Unroutable
+from msgkit.spi.absent import absent
 from msgkit.spi.addresses import address
 from msgkit_kafka.asking import answering
 from msgkit_kafka.delays import LONGEST, level_for
@@ -218,7 +219,7 @@ class Publisher:
 def _failure(envelope: Envelope, error: BaseException) -> MessagingError:
     match error:
         case NoSuchTopic():
-            return Unroutable(f"{envelope.kind.value} {envelope.destination!r} does not exist")
+            return Unroutable(absent(f"{envelope.kind.value} {envelope.destination!r}"))
         case InDoubt():
             return SendUnknown(f"message {envelope.message_id}: {error}")
         case _:

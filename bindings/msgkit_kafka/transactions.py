@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from msgkit.envelope import Envelope, Receipt
 from msgkit.errors import Closed, Unroutable
 from msgkit.spi import Consumer, RawDelivery
+from msgkit.spi.absent import absent
 from msgkit_kafka.consumer import KafkaConsumer
 from msgkit_kafka.copies import taken_back
 from msgkit_kafka.membership import Membership
@@ -51,7 +52,7 @@ class _Deal:
         placed = await self._home.place(envelope)
         with self._home.producers.one() as producer:
             if await producer.missing([placed.topic]):
-                raise Unroutable(f"{envelope.kind.value} {envelope.destination!r} does not exist")
+                raise Unroutable(absent(f"{envelope.kind.value} {envelope.destination!r}"))
         self._placed.append(placed)
         return Receipt(envelope.message_id, envelope.destination, self._home.broker)
 

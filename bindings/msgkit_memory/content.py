@@ -10,6 +10,7 @@ from msgkit.envelope import Envelope, Kind
 from msgkit.errors import DeliveryLost, Unroutable
 from msgkit.settlement import Accept
 from msgkit.spi import Dead, QueueSpec, RawSettlement, Release, RetryCopy, RouteSpec
+from msgkit.spi.absent import absent
 from msgkit.topology import ExchangeKind, Start
 from msgkit.values import epoch
 from msgkit_memory.clients import Client
@@ -206,10 +207,7 @@ class Content:
 
 
 def _missing(envelope: Envelope) -> Unroutable:
-    return Unroutable(
-        f"{envelope.kind.value} {envelope.destination!r} does not exist; "
-        "sending declares nothing: list it in topology=, or declare() it"
-    )
+    return Unroutable(absent(f"{envelope.kind.value} {envelope.destination!r}"))
 
 
 def _no_route(envelope: Envelope) -> Unroutable:

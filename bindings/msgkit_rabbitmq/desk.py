@@ -208,11 +208,17 @@ class Desk:
 
 
 def _remedy(form: ExchangeForm | QueueForm) -> str:
-    if isinstance(form, ExchangeForm):
-        return "RabbitExchange(declare=False) uses what is there"
-    if form.is_history:
-        return "keep RabbitQueue(history=) as it was, or delete what is there, with all that it holds"
-    return "RabbitQueue(declare=False) uses what is there"
+    match form:
+        case QueueForm(is_history=True):
+            return "keep RabbitQueue(history=) as it was, or delete what is there, with all that it holds"
+        case QueueForm():
+            delete, option = "delete it, with all that it holds,", "RabbitQueue"
+        case ExchangeForm():
+            delete, option = "delete it", "RabbitExchange"
+    return (
+        f"declare it as it is there, {delete} or take another name; "
+        f"if it is somebody else's, {option}(declare=False) uses what is there"
+    )
 
 
 def difference(error: ChannelClosed) -> str:

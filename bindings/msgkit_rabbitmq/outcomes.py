@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from msgkit.envelope import NO_HEADERS, Envelope, Kind, Receipt
 from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
+from msgkit.spi.absent import absent
 from msgkit_rabbitmq.wire import (
     ACCESS_REFUSED,
     NOT_FOUND,
@@ -77,7 +78,7 @@ def nobody_takes(send: Send) -> str:
         case Kind.EXCHANGE:
             return f"no queue takes {envelope.subject or ''!r} from exchange {envelope.destination!r}"
         case Kind.QUEUE:
-            return f"queue {envelope.destination!r} does not exist"
+            return absent(f"queue {envelope.destination!r}")
         case Kind.REPLY:
             return f"nobody waits for replies at {envelope.destination!r} any more"
 
@@ -128,5 +129,5 @@ def fates(sends: Sequence[Send], error: WireError) -> Fate:
 def refusal(exchange: str, error: ChannelClosed) -> SendRefused:
     """Say why nothing can be sent to an exchange."""
     if error.code == NOT_FOUND:
-        return Unroutable(f"exchange {exchange!r} does not exist")
+        return Unroutable(absent(f"exchange {exchange!r}"))
     return SendRefused(f"exchange {exchange!r}: {error.text}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgkit.envelope import Kind
 from msgkit.errors import SendRefused, TopologyMismatch, Unroutable
 from msgkit.spi import Plan, PlanAction, PlanEntry, ProvisionMode, QueueSpec, Topology
+from msgkit.spi.absent import absent
 from msgkit.spi.addresses import address
 from msgkit.values import Option
 from msgkit_rabbitmq.address import RabbitSettings
@@ -301,7 +302,7 @@ def _differs(entry: PlanEntry) -> bool:
 def _undeliverable(error: ChannelClosed | TopologyMismatch, what: str) -> SendRefused:
     cause = error if isinstance(error, ChannelClosed) else error.__cause__
     if isinstance(cause, ChannelClosed) and cause.code == NOT_FOUND:
-        return Unroutable(f"{what} does not exist")
+        return Unroutable(absent(what))
     return SendRefused(f"{what} cannot be sent to later: {error}")
 
 

@@ -53,7 +53,7 @@ _POWERS: Mapping[Power, Support] = {
     Power.REQUEST: NATIVE,
     Power.START: NATIVE,
     Power.BROWSE: Emulated("reading beside the group", "the transport of all that waits, and of what is not for it"),
-    Power.PRUNE: Refused("routes are filters of consumers: none is left behind"),
+    Power.PRUNE: Refused("routes are filters of consumers: none is left behind", "a start declares what is missing"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from msgkit.envelope import Envelope
 from msgkit.errors import MessagingError, SendRefused, SendUnknown, Unroutable
+from msgkit.spi.absent import absent
 from msgkit_rocketmq.client.codes import Response
 from msgkit_rocketmq.client.errors import NotWritten, Refused, Unfit
 
@@ -13,7 +14,7 @@ def failure(envelope: Envelope, error: BaseException) -> MessagingError:
     text = f"message {envelope.message_id} to {envelope.destination!r}: {error}"
     match error:
         case Refused(code=Response.TOPIC_NOT_EXIST):
-            return Unroutable(f"{envelope.kind.value} {envelope.destination!r} does not exist")
+            return Unroutable(absent(f"{envelope.kind.value} {envelope.destination!r}"))
         case Refused() | NotWritten() | ValueError():
             return SendRefused(text)
         case _:

@@ -14,9 +14,9 @@ from msgkit.errors import Closed, ConfigurationError
 from msgkit.interception import HandleInterceptor, SendInterceptor
 from msgkit.listener import collect
 from msgkit.settings import Settings
-from msgkit.spi import Capabilities, Plan, ProvisionMode
-from msgkit.template import MessageTemplate
-from msgkit.topology import Destination, Exchange, Queue
+from msgkit.spi import Capabilities, Plan, Power, ProvisionMode, Replayable
+from msgkit.template import MessageTemplate, Session
+from msgkit.topology import Destination, Exchange, Queue, Start
 from msgkit.values import check_functions
 
 __all__ = ["Application", "PlannedBroker"]
@@ -189,21 +189,41 @@ class Application:
         exchanges = [route.exchange for queue in self.queues for route in queue.routes]
         return tuple(dict.fromkeys([*exchanges, *self.queues, *self._topology, *targets]))
 
-    # -- planning
+    # -- from outside
 
     async def plan(self, settings: Settings | None = None, *, prune: bool = False) -> list[PlannedBroker]:
         """Return what would be declared, without declaring or consuming; `prune` takes away what is stale."""
-        session = await self.template.attach(settings or self._settings)
-        try:
-            running = Running(self.template, session)
-            running.assemble(self._listeners, self._handling)
-            _check_names(session.settings, self.destinations)
+        async with self._connected(settings) as session:
+            Running(self.template, session).assemble(self._listeners, self._handling)
             planned: list[PlannedBroker] = []
             for name, topology in session.naming.topologies(self.destinations).items():
                 link = await session.links.get(name)
                 mode = ProvisionMode.PRUNE if prune else ProvisionMode.PLAN
                 planned.append((name, link.capabilities, await link.declare(topology, mode)))
             return planned
+
+    async def seek(self, queue: Queue[Any], to: Start, settings: Settings | None = None) -> int:
+        """Have a queue receive again from there on, whoever listens to it; declare and consume nothing.
+
+        Return how many messages that makes, as far as is known.
+
+        :raises UnsupportedCapability: when its broker, or this queue, cannot be read again
+        """
+        if queue.is_anonymous:
+            msg = f"{queue} is anonymous: each program makes one of its own, and nobody else's can be read again"
+            raise ConfigurationError(msg)
+        async with self._connected(settings) as session:
+            link = await session.link_of(queue)
+            link.capabilities.require(Power.REPLAY, f"seek({queue})")
+            return await cast("Replayable", link.binding).seek(session.naming.queue_spec(queue), to)
+
+    @asynccontextmanager
+    async def _connected(self, settings: Settings | None) -> AsyncGenerator[Session]:
+        """Be connected within a block, without running."""
+        session = await self.template.attach(settings or self._settings)
+        try:
+            _check_names(session.settings, self.destinations)
+            yield session
         finally:
             await self.template.detach()
 

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -72,7 +73,7 @@ def _named(module: ModuleType, name: str) -> Application:
     found: object = module
     for part in name.split("."):
         found = getattr(found, part, None)
-    if callable(found) and not isinstance(found, Application):
+    if callable(found) and not isinstance(found, Application) and not inspect.iscoroutinefunction(found):
         found = found()
     if not isinstance(found, Application):
         msg = f"{module.__name__}:{name} is no Application, and no function that returns one"

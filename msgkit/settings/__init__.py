@@ -1,5 +1,6 @@
 """What can be said without touching code: which broker, how many handlers, under which names."""
 
+from msgkit.settings.naming import closest
 from msgkit.settings.redaction import redact
 from msgkit.settings.settings import Broker, Settings
 from msgkit.settings.shape import (
@@ -18,5 +19,6 @@ __all__ = [
     "Settings",
     "SettingsValues",
     "TopologyMode",
+    "closest",
     "redact",
 ]

@@ -10,7 +10,7 @@ import pytest
 
 from msgkit.errors import ConfigurationError
 from msgkit.testing.session_brokers import SessionBrokers
-from msgkit.testing.wanted import MEMORY_URL, REQUIRE, Given, named, required, shown
+from msgkit.testing.wanted import MEMORY_URL, REQUIRE, Given, begins, named, required, shown
 
 # Every project's pytest loads this where msgkit is installed; what a test needs is loaded when it asks.
 if TYPE_CHECKING:
@@ -128,6 +128,12 @@ def _msgkit_broker(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def _msgkit_binding(_msgkit_broker: str) -> None:
+    """See that something here can talk to the broker, before one is started for applications."""
+    _require_binding(begins(_msgkit_broker))
+
+
+@pytest.fixture(scope="session")
 def broker(request: pytest.FixtureRequest, _msgkit_broker: str) -> "Broker | Given":
     """The broker that the test is run for: one after the other of `--msgkit-brokers`."""
     if _msgkit_broker == "memory" or "://" in _msgkit_broker:
@@ -150,15 +156,16 @@ def messaging_values() -> "SettingsValues":
 
 
 @pytest.fixture
-def messaging_settings(broker: "Broker | Given", messaging_values: "SettingsValues") -> "Settings":
+def messaging_settings(
+    _msgkit_binding: None, broker: "Broker | Given", messaging_values: "SettingsValues"
+) -> "Settings":
     """Settings of the test alone: the URL of its broker, and a prefix that no other test has."""
-    from msgkit.testing.stage import on_broker, on_memory, without_binding  # noqa: PLC0415 -- see above
+    from msgkit.testing.stage import on_broker, on_memory  # noqa: PLC0415 -- see above
 
     if broker.url == MEMORY_URL:
         return on_memory(messaging_values)
-    if why := without_binding(broker.url):
-        # It would be said by whatever connects first, deep down.
-        pytest.fail(why, pytrace=False)
+    # A fixture in place of ours may give another kind of broker.
+    _require_binding(broker.url)
     return on_broker(broker.url, messaging_values)
 
 
@@ -177,6 +184,14 @@ def msgkit_app(request: pytest.FixtureRequest, messaging_settings: "Settings") -
         return await stack.enter_async_context(probe(app, messaging_settings))
 
     return run
+
+
+def _require_binding(url: str) -> None:
+    """Fail the test where nothing can talk to a broker: else whatever connects first would say it, deep down."""
+    from msgkit.testing.stage import without_binding  # noqa: PLC0415 -- see above
+
+    if why := without_binding(url):
+        pytest.fail(why, pytrace=False)
 
 
 def _has_asyncio(config: pytest.Config) -> bool:

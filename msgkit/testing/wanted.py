@@ -1,18 +1,24 @@
 """Which brokers a test run is for, as its options and the environment name them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgkit.errors import ConfigurationError, UnsupportedCapability
 
-__all__ = ["MEMORY_URL", "REAL", "REQUIRE", "Given", "named", "required", "shown"]
+__all__ = ["MEMORY_URL", "REAL", "REQUIRE", "Given", "begins", "named", "required", "shown"]
 
 MEMORY_URL = "memory://"
+#: What the URL of each begins with.
+_KNOWN: Mapping[str, str] = {
+    "memory": MEMORY_URL,
+    "rabbitmq": "amqp://",
+    "kafka": "kafka://",
+    "rocketmq": "rocketmq://",
+}
 #: Those that are started for the run.
-REAL = ("rabbitmq", "kafka", "rocketmq")
+REAL = tuple(name for name in _KNOWN if name != "memory")
 #: Names the brokers without which no test may be skipped.
 REQUIRE = "MSGKIT_TEST_REQUIRE"
 
-_KNOWN = ("memory", *REAL)
 _OURS = frozenset({"stop", "start", "kill", "pause", "resume", "proxy", "addresses", "direct", "provider", "version"})
 
 
@@ -60,6 +66,11 @@ def named(text: str) -> Sequence[str]:
             msg = f"there is no broker {part!r}; known are {', '.join(_KNOWN)}, and any URL"
             raise ConfigurationError(msg)
     return tuple(dict.fromkeys(found))
+
+
+def begins(name: str) -> str:
+    """Return what the URL of a broker begins with, which is known before there is one."""
+    return _KNOWN.get(name, name)
 
 
 def required(text: str) -> frozenset[str]:

@@ -55,6 +55,16 @@ def test_all_that_the_page_prints_is_one_file_that_passes(scratch: Scratch) -> N
     assert set(ran.tests.values()) == {"passed"}
 
 
+def test_what_the_page_prints_for_conftest_is_a_file_of_its_own(scratch: Scratch) -> None:
+    fixtures = [block for block in printed() if "@pytest.fixture" in block]
+    assert len(fixtures) == 2
+    scratch.write("test_it.py", "def test_it(messaging_values): ...")
+    for block in fixtures:
+        scratch.write("conftest.py", block)
+        ran = scratch.run()
+        assert ran.code == 0, ran.text
+
+
 # -- which brokers
 
 
@@ -139,6 +149,26 @@ def test_a_url_stands_for_itself_and_shows_no_password(scratch: Scratch) -> None
     }
     assert "no binding serves 'stone://me:***@host/v'" in ran.text
     assert "geheim" not in ran.text
+
+
+def test_what_a_binding_lacks_is_said_before_a_broker_is_started_for_it(scratch: Scratch) -> None:
+    # None among the modules is what Python takes for one that is not installed.
+    scratch.write(
+        "conftest.py",
+        STAND_IN,
+        """
+        async def started(self):
+            lives("started")
+
+        Kafka.__aenter__ = started
+        sys.modules["aiokafka"] = None
+        """,
+    )
+    scratch.write("test_it.py", SERVICE, ASYNCIO, "async def test_it(msgkit_app): ...")
+    ran = scratch.run("--msgkit-brokers=kafka")
+    assert ran.tests == {"test_it[kafka]": "error"}
+    assert "pip install 'msgkit-messaging[kafka]'" in ran.text
+    assert scratch.read("life.txt") == ""
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,19 @@ async def test_a_version_that_is_not_at_hand_is_no_other_one() -> None:
         await RabbitMQ("1.0", provider="process").__aenter__()
 
 
+async def test_how_to_get_a_version_is_said_that_processes_do_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = tmp_path / "rabbitmq_server-3.10.8" / "sbin"
+    scripts.mkdir(parents=True)
+    (scripts / "rabbitmq-server").touch(mode=0o755)
+    monkeypatch.setattr("msgkit.testing.brokers.rabbitmq._DEBIAN", scripts)
+    with pytest.raises(Unavailable) as lacking:
+        await RabbitMQ("4", provider="process").__aenter__()
+    assert "RabbitMQ 4 is asked for, and 3.10.8 is at hand; other versions come as containers: " in str(lacking.value)
+    assert "run `python -m msgkit.testing.brokers install rabbitmq --provider container`" in str(lacking.value)
+
+
 @pytest.mark.parametrize("nodes", [0, 2, 4])
 def test_a_cluster_is_of_three(nodes: int) -> None:
     with pytest.raises(ConfigurationError, match=f"not {nodes}"):

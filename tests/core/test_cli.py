@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,7 +15,10 @@ from msgkit.cli import main
 from msgkit.cli.loading import load_application
 from msgkit.cli.planning import plan_lines
 from msgkit.errors import ConfigurationError
+from msgkit.spi import Power
 from tests.core.workshop import Place, narrow
+
+pytestmark = pytest.mark.usefixtures("folder")
 
 SHOP = """
 from msgkit import Application, Exchange, Queue, listener
@@ -28,18 +31,6 @@ async def bill(number: int) -> None: ...
 
 app = Application([bill])
 """
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Stand in a folder of its own, and forget what is imported from it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(sys.modules[name].__file__):
-            del sys.modules[name]
 
 
 # -- what is named
@@ -75,6 +66,11 @@ def test_what_stands_beside_a_file_can_be_imported_by_it(folder: Path, monkeypat
         ("elsewhere/shop.py:app", SHOP, "there is no file 'elsewhere/shop.py'"),
         ("shop:ap", SHOP, "shop:ap is no Application, and no function that returns one"),
         ("shop:orders", SHOP, "shop:orders is no Application, and no function that returns one"),
+        (
+            "shop:main",
+            SHOP + "async def main(): ...",
+            "shop:main is no Application, and no function that returns one",
+        ),
         ("shop:app.missing", SHOP, "shop:app.missing is no Application, and no function that returns one"),
         ("shop", "", "shop has none at its top level; name one: shop:app"),
         (
@@ -89,13 +85,13 @@ def test_what_stands_beside_a_file_can_be_imported_by_it(folder: Path, monkeypat
         ),
     ],
 )
-@pytest.mark.parametrize("command", ["run", "plan", "prune"])
+@pytest.mark.parametrize("command", [["run"], ["plan"], ["prune"], ["seek", "billing", "earliest"]])
 def test_what_names_no_application_ends_with_2_and_says_why(
-    command: str, reference: str, code: str | None, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    command: list[str], reference: str, code: str | None, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if code is not None:
         (folder / "shop.py").write_text(code)
-    assert main([command, reference]) == 2
+    assert main([command[0], reference, *command[1:]]) == 2
     assert capsys.readouterr().err == f"msgkit: {said.format(folder=folder)}\n"
 
 
@@ -172,6 +168,18 @@ def test_a_plan_of_what_is_stale_ends_with_1_and_pruning_takes_it_away(
     assert "  + create   " in out
     assert plan(folder, place, monkeypatch, command="prune") == 0
     assert plan(folder, place, monkeypatch) == 0
+
+
+def test_a_broker_that_cannot_prune_ends_with_2_and_says_why(
+    folder: Path, place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "shop.py").write_text(SHOP)
+    monkeypatch.setenv("MSGKIT_URL", narrow(place, Power.PRUNE))
+    assert main(["prune", "shop.py"]) == 2
+    assert capsys.readouterr().err == (
+        "msgkit: pruning broker 'default' asks for prune stale routes, which memory cannot do: "
+        "it was taken away; use a broker that has it\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ import pytest
 
 from msgkit import Application, Exchange, Settings, listener
 from msgkit.envelope import new_id
-from msgkit.spi import BindingOptions, QueueSpec, RouteSpec
 from msgkit.testing.brokers import Kafka
-from msgkit_kafka import KafkaBinding, KafkaTopic
+from msgkit_kafka import KafkaTopic
 from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Door
 from msgkit_kafka.wire.topics import DELETE_RECORDS, Cut, CutPartition, CutTopic
@@ -27,15 +26,6 @@ async def delete(broker: Kafka, topic: str, before: int) -> None:
         await cluster.ask(cluster.topics[topic].leaders[0], DELETE_RECORDS, cut)
     finally:
         await cluster.close()
-
-
-async def seek(broker: Kafka, queue: str, exchange: str) -> int:
-    binding = KafkaBinding(BindingOptions(url=broker.url))
-    await binding.connect(lambda _: None)
-    try:
-        return await binding.seek(QueueSpec(name=queue, routes=(RouteSpec(exchange=exchange),)), "earliest")
-    finally:
-        await binding.close(1)
 
 
 async def test_a_queue_whose_messages_were_deleted_stops_there_and_goes_on_where_it_is_sought(interop: Kafka) -> None:
@@ -59,7 +49,7 @@ async def test_a_queue_whose_messages_were_deleted_stops_there_and_goes_on_where
 
         assert "offset out of range" in await until(trouble)
         assert handled.empty()
-        assert await seek(interop, billing.name, name) == 1
+        assert await Application(settings=settings).seek(billing, "earliest") == 1
         assert await handled.get() == "kept"
         assert (await app.health())["status"] == "up"
         await app.template.send(orders, "new")

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from msgkit.envelope import new_id
+from msgkit.errors import TopologyMismatch
 from msgkit.settlement import ACCEPT
 from msgkit.spi import Down, Event, Fatal, QueueSpec, Up
 from msgkit.testing.brokers import RabbitMQ
@@ -113,6 +114,18 @@ async def test_what_is_there_in_place_of_what_was_declared_is_told_once_however_
         assert told == [Down, Fatal, Up]
         assert await up_to(Fatal, bench) == [Fatal]
         assert bench.events.empty()
+
+
+async def test_what_is_there_in_place_of_a_queue_is_told_with_what_can_be_done_about_it() -> None:
+    async with serving() as broker, Bench.open(at(broker)) as bench:
+        broker.otherwise = {"first": OTHERWISE}
+        with pytest.raises(TopologyMismatch) as refused:
+            await bench.declare(QueueSpec(name="first"))
+    assert str(refused.value) == (
+        "queue 'first': x-max-length=none is declared, but x-max-length='1' is there; "
+        "declare it as it is there, delete it, with all that it holds, or take another name; "
+        "if it is somebody else's, RabbitQueue(declare=False) uses what is there"
+    )
 
 
 async def test_what_was_declared_is_told_to_be_there_again() -> None:

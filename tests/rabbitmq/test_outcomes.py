@@ -5,6 +5,7 @@ import pytest
 
 from msgkit.envelope import Envelope, Kind, Receipt
 from msgkit.errors import SendFailed, SendRefused, SendUnknown, Unroutable
+from msgkit.spi.absent import absent
 from msgkit_rabbitmq.mapping import encoded
 from msgkit_rabbitmq.outcomes import (
     Fate,
@@ -147,7 +148,7 @@ async def test_one_queue_that_refuses_is_sure_and_one_of_several_is_not(kind: Ki
     [
         (Kind.EXCHANGE, "placed", "no queue takes 'placed' from exchange 'orders'"),
         (Kind.EXCHANGE, None, "no queue takes '' from exchange 'orders'"),
-        (Kind.QUEUE, None, "queue 'orders' does not exist"),
+        (Kind.QUEUE, None, absent("queue 'orders'")),
         (Kind.REPLY, None, "nobody waits for replies at 'orders' any more"),
     ],
 )

@@ -295,7 +295,7 @@ async def test_a_queue_that_is_there_otherwise_is_told_by_argument_and_both_valu
         await bench.declare(QueueSpec(name=name, **there))
         with pytest.raises(TopologyMismatch) as refused:
             await bench.declare(QueueSpec(name=name, **declared))
-        assert f"queue {name!r}: {difference}" in str(refused.value)
+        assert f"queue {name!r}: {difference}; declare it as it is there, delete it" in str(refused.value)
         # The connection lives on, and the queue is as it was.
         assert (await bench.send("x", name)).destination == name
 

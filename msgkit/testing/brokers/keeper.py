@@ -57,8 +57,10 @@ class _Keeper:
     def serve(self) -> None:
         died = True
         try:
-            self._say({"home": str(self._home)})
-            died = not self._obey()
+            # Who does not hear an answer any more is gone.
+            with suppress(BrokenPipeError):
+                _say({"home": str(self._home)})
+                died = not self._obey()
         finally:
             try:
                 _end_all()
@@ -85,7 +87,7 @@ class _Keeper:
                 order = json.loads(line)
                 if order["do"] == "end":
                     return True
-                self._say(self._do(order))
+                _say(self._do(order))
 
     def _do(self, order: dict[str, Any]) -> dict[str, Any]:
         match order["do"]:
@@ -118,9 +120,10 @@ class _Keeper:
         self._programs[name] = own.union(_below(living, {each.pid for each in own}))
         return [each.pid for each in sorted(self._programs[name], key=lambda each: (each.started, each.pid))]
 
-    def _say(self, answer: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+
+def _say(answer: dict[str, Any]) -> None:
+    # Past the buffer, which would be written once more at the end.
+    os.write(1, json.dumps(answer).encode() + b"\n")
 
 
 def _start(order: dict[str, Any]) -> _Process:

@@ -110,7 +110,10 @@ def fits(title: str, wanted: str | None, versions: Sequence[str]) -> str:
     for version in versions:
         if wanted is None or version == wanted or version.startswith(f"{wanted}."):
             return version
-    msg = f"{title} {wanted} is asked for, and {' and '.join(versions) or 'none'} is at hand"
+    msg = (
+        f"{title} {wanted} is asked for, and {' and '.join(versions) or 'none'} is at hand; other versions come as "
+        f"containers: run `{_INSTALL} {title.lower()} --provider container`, and have containers be asked for"
+    )
     raise Unavailable(msg)
 
 
