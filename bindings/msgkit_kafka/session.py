@@ -17,14 +17,12 @@ from msgkit.spi import (
     Depth,
     Down,
     Event,
-    Fatal,
     Plan,
     ProvisionMode,
     QueueSpec,
     Sink,
     Subscription,
     Topology,
-    Up,
 )
 from msgkit.spi.pauses import pause
 from msgkit_kafka.address import KafkaSettings
@@ -35,6 +33,7 @@ from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.forwarding import Forwarder
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, own_topic
+from msgkit_kafka.news import News
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.provisioning import Provisioner
 from msgkit_kafka.publisher import Publisher
@@ -85,9 +84,7 @@ class Session:
         self._forwarding: Task[None] | None = None
         self._replies: Replies | None = None
         self._answering = asyncio.Lock()
-        self._recovering: Task[None] | None = None
-        #: Why queues get nothing, though the brokers are there.
-        self._alarms: dict[str, str] = {}
+        self._news = News(self.cluster, self._tell, lambda: self._members, self._producer.wake)
         self._closed = False
 
     async def connect(self) -> None:
@@ -137,7 +134,8 @@ class Session:
                 await asyncio.wait([self._forwarding])
             if self._forwarder is not None:
                 await self._forwarder.close()
-            tasks = [*self._tasks, *([self._recovering] if self._recovering is not None else [])]
+            await self._news.close()
+            tasks = tuple(self._tasks)
             for task in tasks:
                 task.cancel()
             if tasks:
@@ -260,53 +258,8 @@ class Session:
     # -- up and down
 
     def _lost(self, node: int, purpose: str, connection: Connection) -> None:
-        if not self._closed and self._recovering is None:
-            what = f"the connection to broker {node} for {purpose} was lost: {connection.why}"
-            if not connection.was_idle:
-                self._went_down(what)
-            self._recovering = self._loop.create_task(self._recover(what, is_told=not connection.was_idle))
-
-    def _went_down(self, what: str) -> None:
-        _log.warning("%s; connecting again", what)
-        self._tell(Down(what))
-
-    async def _recover(self, what: str, *, is_told: bool) -> None:
-        began, failures = self._loop.time(), 0
-        try:
-            if not is_told:
-                if await self._is_there():
-                    return
-                self._went_down(what)
-            while True:
-                try:
-                    await self.cluster.refresh(sorted(self.cluster.topics))
-                    self._producer.wake()
-                    for member in self._members:
-                        member.look()
-                    if all(member.is_well for member in self._members):
-                        break
-                except (WireError, TimeoutError) as error:
-                    if failures in (1, 5) or failures % 20 == 0:
-                        _log.warning("no connection to Kafka yet, trying on: %s", error)
-                failures += 1
-                await asyncio.sleep(pause(min(failures, 4)))
-        finally:
-            self._recovering = None
-        _log.info("Kafka is back, after %.1f s and %d tries", self._loop.time() - began, failures + 1)
-        self._all_is_well()
-
-    def _all_is_well(self) -> None:
-        self._tell(Up())
-        for why in self._alarms.values():
-            # That was not in the way of the brokers, and still is.
-            self._tell(Fatal(why))
-
-    async def _is_there(self) -> bool:
-        try:
-            await self.cluster.refresh([])
-        except (WireError, TimeoutError):
-            return False
-        return True
+        if not self._closed:
+            self._news.lost(node, purpose, connection)
 
     def _tell(self, event: Event) -> None:
         self._on_event(event)
@@ -322,13 +275,7 @@ class Session:
         return await self.provisioner.begins(group, partitions)
 
     def alarm(self, queue: str, why: str | None, /) -> None:
-        if why is not None:
-            text = f"queue {queue!r}: {why}"
-            if self._alarms.get(queue) != text:
-                self._alarms[queue] = text
-                self._tell(Fatal(text))
-        elif self._alarms.pop(queue, None) is not None and self._recovering is None:
-            self._all_is_well()
+        self._news.alarm(queue, why)
 
     def leave(self, consumer: object, /) -> None:
         self._members = [member for member in self._members if member is not consumer]
