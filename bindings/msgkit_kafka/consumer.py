@@ -178,7 +178,7 @@ class KafkaConsumer:
         if self._leaving is None:
             self._leaving = self._home.spawn(self._leave())
         # It leaves even if nobody waits for it any longer: else its group counted on a member that reads nothing.
-        await asyncio.shield(self._leaving)
+        await asyncio.wait([self._leaving])
 
     async def _leave(self) -> None:
         await self.drain()

@@ -10,6 +10,7 @@ from asyncio import Task
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from msgkit.errors import Closed
 from msgkit.spi.pauses import pause
 from msgkit_kafka import agreeing
 from msgkit_kafka.agreeing import Disagrees
@@ -149,13 +150,18 @@ class Membership:
     # -- coming and going
 
     async def open(self) -> None:
-        """Join, and return when the first partitions are ours, or it is known that there are none for us."""
+        """Join, and return when the first partitions are ours, or it is known that there are none for us.
+
+        :raises Closed: when it is closed before
+        """
         self._task = self._loop.create_task(self._stay())
         entering = self._loop.create_task(self._was_in.wait())
         try:
             await asyncio.wait([self._task, entering], return_when=asyncio.FIRST_COMPLETED)
         finally:
             entering.cancel()
+        if self._task.cancelled():
+            raise Closed(f"group {self.group!r} was left before it was joined")
         if self._task.done():
             self._task.result()
 

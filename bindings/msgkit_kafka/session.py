@@ -79,6 +79,8 @@ class Session:
         self.transactions = Transactions(options.name, self.producers, self.publisher.place)
         self._own_topics: dict[str, str] = {}
         self._members: list[KafkaConsumer] = []
+        #: Those that take part soon.
+        self._opening: list[KafkaConsumer] = []
         self._tasks: set[Task[None]] = set()
         self._forwarder: Forwarder | None = None
         self._forwarding: Task[None] | None = None
@@ -120,10 +122,12 @@ class Session:
 
     async def close(self, deadline: float) -> None:
         self._closed = True
+        # Those that nobody has closed, or waits for. They begin before the time runs: it may be over already, and what
+        # is cancelled before it has begun does nothing.
+        closing = asyncio.gather(*(each.close() for each in (*self._members, *self._opening)), return_exceptions=True)
         try:
             async with asyncio.timeout(deadline):
-                # Those that nobody has closed, or waits for.
-                await asyncio.gather(*(member.close() for member in self._members), return_exceptions=True)
+                await closing
                 await self.publisher.idle()
         except TimeoutError:
             pass
@@ -159,17 +163,22 @@ class Session:
         queue = subscription.queue
         await self._asked(lambda: self._books.partitions(queue))
         consumer = KafkaConsumer(self, subscription, sink, sources_of(queue))
+        self._opening.append(consumer)
         try:
             if not queue.anonymous:
                 # The first of all takes a while, for which what is to be tried again would wait.
                 await self._asked(self.producers.warm)
                 self._begin_forwarding()
             await self._asked(consumer.open)
+            # It would hear of nothing any more.
+            self._refuse_when_closed()
         except BaseException as error:
             await consumer.close()
             if isinstance(error, Disagrees):
                 raise ConfigurationError(f"queue {queue.name!r}: {error}") from error
             raise
+        finally:
+            self._opening.remove(consumer)
         self._members.append(consumer)
         return consumer
 
@@ -177,8 +186,7 @@ class Session:
         """Ask again while the cluster cannot be reached, for as long as is waited for it."""
         failures, deadline = 0, self._loop.time() + self._options.wait
         while True:
-            if self._closed:
-                raise Closed("the connection to Kafka is closed")
+            self._refuse_when_closed()
             try:
                 return await ask()
             except (ConnectionLost, TimeoutError) as error:
@@ -191,6 +199,10 @@ class Session:
             if self._loop.time() > deadline:
                 raise BrokerUnavailable(f"Kafka could not be asked within {self._options.wait:g} s: {why}") from why
             await asyncio.sleep(pause(failures))
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise Closed("the connection to Kafka is closed")
 
     async def listen_for_replies(self, on_reply: Callable[[Envelope], None]) -> str:
         """Return where answers are to be sent; the same when asked again."""
