@@ -267,7 +267,7 @@ class KafkaConsumer:
 
     def alarm(self, why: str | None, /) -> None:
         if why is not None or not any(part.is_broken for part in self._parts.values()):
-            self._home.alarm(self._queue.name, why)
+            self._home.alarm(self, self._queue.name, why)
 
     def _point(self, partition: Partition) -> Point | None:
         part = None if partition in self._moves.in_doubt else self._parts.get(partition)

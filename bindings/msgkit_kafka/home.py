@@ -33,7 +33,7 @@ class Home(Protocol):
         """Return where a group begins that has come nowhere yet."""
         ...
 
-    def alarm(self, queue: str, why: str | None, /) -> None:
+    def alarm(self, consumer: object, queue: str, why: str | None, /) -> None:
         """Hear that a queue's consumer gets nothing, and why; or that it does again."""
 
     def spawn(self, work: Coroutine[Any, Any, None], /) -> Task[None]:

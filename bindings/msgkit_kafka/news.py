@@ -42,8 +42,8 @@ class News:
         self._wake = wake
         self._loop = asyncio.get_running_loop()
         self._recovering: Task[None] | None = None
-        #: Why queues get nothing, though the brokers are there.
-        self._alarms: dict[str, str] = {}
+        #: Why consumers get nothing, though the brokers are there. Another one of the same queue may get what it can.
+        self._alarms: dict[object, str] = {}
 
     def lost(self, node: int, purpose: str, connection: Connection) -> None:
         if self._recovering is None:
@@ -95,13 +95,13 @@ class News:
             return False
         return True
 
-    def alarm(self, queue: str, why: str | None) -> None:
+    def alarm(self, consumer: object, queue: str, why: str | None) -> None:
         if why is not None:
             text = f"queue {queue!r}: {why}"
-            if self._alarms.get(queue) != text:
-                self._alarms[queue] = text
+            if self._alarms.get(consumer) != text:
+                self._alarms[consumer] = text
                 self._tell(Fatal(text))
-        elif self._alarms.pop(queue, None) is not None and self._recovering is None:
+        elif self._alarms.pop(consumer, None) is not None and self._recovering is None:
             self._all_is_well()
 
     async def close(self) -> None:

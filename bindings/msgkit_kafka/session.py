@@ -286,8 +286,8 @@ class Session:
     async def begins(self, group: str, partitions: Sequence[Partition], /) -> Mapping[Partition, int]:
         return await self.provisioner.begins(group, partitions)
 
-    def alarm(self, queue: str, why: str | None, /) -> None:
-        self._news.alarm(queue, why)
+    def alarm(self, consumer: object, queue: str, why: str | None, /) -> None:
+        self._news.alarm(consumer, queue, why)
 
     def leave(self, consumer: object, /) -> None:
         self._members = [member for member in self._members if member is not consumer]
