@@ -64,8 +64,8 @@ class KafkaConsumer:
             self._membership, self._commits = ByHand(home.cluster, sorted(topics), self), NoCommits()
         else:
             filters = {topic: each for topic, (_, each) in topics.items() if each is not None}
-            profile = Profile(home.settings.instance, home.settings.rack, filters)
             group, session = home.group_of(self._queue), home.settings.session_timeout
+            profile = Profile(home.instance_in(group), home.settings.rack, filters)
             self._membership = Membership(home.cluster, group, sorted(topics), self, session=session, profile=profile)
             self._commits = Commits(home.cluster, self._membership, self._point)
         self._moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)

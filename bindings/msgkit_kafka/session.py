@@ -283,6 +283,11 @@ class Session:
     def group_of(self, queue: QueueSpec, /) -> str:
         return group_of(queue)
 
+    def instance_in(self, group: str, /) -> str | None:
+        beside = [each.membership for each in (*self._members, *self._opening)]
+        is_taken = any(each is not None and each.group == group and each.instance is not None for each in beside)
+        return None if is_taken else self.settings.instance
+
     async def begins(self, group: str, partitions: Sequence[Partition], /) -> Mapping[Partition, int]:
         return await self.provisioner.begins(group, partitions)
 
