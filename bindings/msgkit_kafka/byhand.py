@@ -36,12 +36,14 @@ class ByHand:
         #: Where those begin that were there when it began.
         self._begins: Mapping[Partition, int] = {}
         self._task: Task[None] | None = None
+        self._is_closed = False
 
     async def open(self) -> None:
         """Read from the end as it is now."""
         self._begins = await Groups(self._cluster).ends(self._partitions(), LATEST)
         await self._take()
-        self._task = asyncio.get_running_loop().create_task(self._grow())
+        if not self._is_closed:
+            self._task = asyncio.get_running_loop().create_task(self._grow())
 
     async def standings(self, partitions: Sequence[Partition]) -> Mapping[Partition, Standing]:
         # What came later is read from its beginning.
@@ -51,6 +53,7 @@ class ByHand:
         """Nobody takes anything away here."""
 
     async def close(self) -> None:
+        self._is_closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -64,8 +64,8 @@ class KafkaConsumer:
             self._membership, self._commits = ByHand(home.cluster, sorted(topics), self), NoCommits()
         else:
             filters = {topic: each for topic, (_, each) in topics.items() if each is not None}
-            profile = Profile(home.settings.instance, home.settings.rack, filters)
             group, session = home.group_of(self._queue), home.settings.session_timeout
+            profile = Profile(home.instance_in(group), home.settings.rack, filters)
             self._membership = Membership(home.cluster, group, sorted(topics), self, session=session, profile=profile)
             self._commits = Commits(home.cluster, self._membership, self._point)
         self._moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
@@ -178,7 +178,7 @@ class KafkaConsumer:
         if self._leaving is None:
             self._leaving = self._home.spawn(self._leave())
         # It leaves even if nobody waits for it any longer: else its group counted on a member that reads nothing.
-        await asyncio.shield(self._leaving)
+        await asyncio.wait([self._leaving])
 
     async def _leave(self) -> None:
         await self.drain()
@@ -267,7 +267,7 @@ class KafkaConsumer:
 
     def alarm(self, why: str | None, /) -> None:
         if why is not None or not any(part.is_broken for part in self._parts.values()):
-            self._home.alarm(self._queue.name, why)
+            self._home.alarm(self, self._queue.name, why)
 
     def _point(self, partition: Partition) -> Point | None:
         part = None if partition in self._moves.in_doubt else self._parts.get(partition)

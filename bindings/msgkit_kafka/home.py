@@ -29,11 +29,14 @@ class Home(Protocol):
     @property
     def producers(self) -> Producers: ...
     def group_of(self, queue: QueueSpec, /) -> str: ...
+    def instance_in(self, group: str, /) -> str | None:
+        """Return whose place one may take in a group: of two with one name, one would throw out the other."""
+
     async def begins(self, group: str, partitions: Sequence[Partition], /) -> Mapping[Partition, int]:
         """Return where a group begins that has come nowhere yet."""
         ...
 
-    def alarm(self, queue: str, why: str | None, /) -> None:
+    def alarm(self, consumer: object, queue: str, why: str | None, /) -> None:
         """Hear that a queue's consumer gets nothing, and why; or that it does again."""
 
     def spawn(self, work: Coroutine[Any, Any, None], /) -> Task[None]:

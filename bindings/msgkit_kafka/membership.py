@@ -10,6 +10,7 @@ from asyncio import Task
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from msgkit.errors import Closed
 from msgkit.spi.pauses import pause
 from msgkit_kafka import agreeing
 from msgkit_kafka.agreeing import Disagrees
@@ -98,7 +99,9 @@ class Membership:
         self._was_in = asyncio.Event()
         self._heard = 0.0
         self._coordinator: int | None = None
-        self._is_failing = self._is_fenced = False
+        #: Is something in the way that passes, or is it not known yet?
+        self._is_failing = True
+        self._is_fenced = False
         self._look = asyncio.Event()
         self._begun = asyncio.Event()
 
@@ -110,8 +113,8 @@ class Membership:
 
     @property
     def is_well(self) -> bool:
-        """Is it in, as far as is known?"""
-        return self.is_in and not self._is_failing
+        """Is it in, as far as is known, or does its coordinator say that it may not be? Its alarm says why, then."""
+        return not self._is_failing
 
     def look(self) -> None:
         """See at once whether it is still in."""
@@ -149,13 +152,18 @@ class Membership:
     # -- coming and going
 
     async def open(self) -> None:
-        """Join, and return when the first partitions are ours, or it is known that there are none for us."""
+        """Join, and return when the first partitions are ours, or it is known that there are none for us.
+
+        :raises Closed: when it is closed before
+        """
         self._task = self._loop.create_task(self._stay())
         entering = self._loop.create_task(self._was_in.wait())
         try:
             await asyncio.wait([self._task, entering], return_when=asyncio.FIRST_COMPLETED)
         finally:
             entering.cancel()
+        if self._task.cancelled():
+            raise Closed(f"group {self.group!r} was left before it was joined")
         if self._task.done():
             self._task.result()
 
@@ -189,19 +197,20 @@ class Membership:
                 failures = 0
                 await self._beat()
             except (WireError, TimeoutError) as error:
-                failures += 1
-                self._coordinator, self._is_failing = None, True
                 is_refused = isinstance(error, Disagrees)
+                is_final = is_refused or (isinstance(error, BrokerError) and error.code in _FINAL)
+                # What is final after what passes, or the other way round, is told as something new.
+                failures = 1 if self._is_failing is is_final else failures + 1
+                self._coordinator, self._is_failing = None, not is_final
                 if is_refused:
                     await self._leave()
-                self._note(error, failures)
-                is_final = is_refused or (isinstance(error, BrokerError) and error.code in _FINAL)
                 if is_final and not self._was_in.is_set() and self.generation == NEVER:
                     raise
+                self._note(error, failures, is_final=is_final)
                 await self._wait(pause(failures, is_final=is_final), self._look)
                 self._see_whether_it_is_over()
 
-    def _note(self, error: Exception, failures: int) -> None:
+    def _note(self, error: Exception, failures: int, *, is_final: bool) -> None:
         if isinstance(error, BrokerError) and error.code in _EXPELLED:
             self._expelled(str(error))
             if error.code is Code.FENCED_INSTANCE_ID:
@@ -209,7 +218,7 @@ class Membership:
                 self._holder.alarm(f"another process uses instance {self.instance!r}: end one, or give it another name")
         elif isinstance(error, Disagrees):
             self._holder.alarm(str(error))
-        elif failures in (5, 20) or failures % 100 == 0:
+        elif (is_final and failures == 1) or failures in (5, 20) or failures % 100 == 0:
             _log.warning("group %r cannot be joined yet, trying on: %s", self.group, error)
             if isinstance(error, BrokerError):
                 # What is no answer at all is told as the loss of the connection.
@@ -241,10 +250,11 @@ class Membership:
         self._heard = self._loop.time()
         shares = await self._leading.shares(joined)
         assignment = await self._entrance.share(coordinator, joined, shares)
-        self._heard, self._is_failing = self._loop.time(), False
+        self._heard = self._loop.time()
         if is_new and not await self._entrance.is_open(coordinator):
             self._turn.set()
             return
+        self._is_failing = False
         self.generation = self._since = joined.generation
         self._begun.set()
         # An instance that comes back is given what it read before.

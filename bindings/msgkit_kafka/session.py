@@ -17,14 +17,12 @@ from msgkit.spi import (
     Depth,
     Down,
     Event,
-    Fatal,
     Plan,
     ProvisionMode,
     QueueSpec,
     Sink,
     Subscription,
     Topology,
-    Up,
 )
 from msgkit.spi.pauses import pause
 from msgkit_kafka.address import KafkaSettings
@@ -35,6 +33,7 @@ from msgkit_kafka.fetching import Fetcher
 from msgkit_kafka.forwarding import Forwarder
 from msgkit_kafka.groups import Groups
 from msgkit_kafka.layout import group_of, own_topic
+from msgkit_kafka.news import News
 from msgkit_kafka.producing import Producer
 from msgkit_kafka.provisioning import Provisioner
 from msgkit_kafka.publisher import Publisher
@@ -80,14 +79,14 @@ class Session:
         self.transactions = Transactions(options.name, self.producers, self.publisher.place)
         self._own_topics: dict[str, str] = {}
         self._members: list[KafkaConsumer] = []
+        #: Those that take part soon.
+        self._opening: list[KafkaConsumer] = []
         self._tasks: set[Task[None]] = set()
         self._forwarder: Forwarder | None = None
         self._forwarding: Task[None] | None = None
         self._replies: Replies | None = None
         self._answering = asyncio.Lock()
-        self._recovering: Task[None] | None = None
-        #: Why queues get nothing, though the brokers are there.
-        self._alarms: dict[str, str] = {}
+        self._news = News(self.cluster, self._tell, lambda: self._members, self._producer.wake)
         self._closed = False
 
     async def connect(self) -> None:
@@ -123,10 +122,12 @@ class Session:
 
     async def close(self, deadline: float) -> None:
         self._closed = True
+        # Those that nobody has closed, or waits for. They begin before the time runs: it may be over already, and what
+        # is cancelled before it has begun does nothing.
+        closing = asyncio.gather(*(each.close() for each in (*self._members, *self._opening)), return_exceptions=True)
         try:
             async with asyncio.timeout(deadline):
-                # Those that nobody has closed, or waits for.
-                await asyncio.gather(*(member.close() for member in self._members), return_exceptions=True)
+                await closing
                 await self.publisher.idle()
         except TimeoutError:
             pass
@@ -137,7 +138,8 @@ class Session:
                 await asyncio.wait([self._forwarding])
             if self._forwarder is not None:
                 await self._forwarder.close()
-            tasks = [*self._tasks, *([self._recovering] if self._recovering is not None else [])]
+            await self._news.close()
+            tasks = tuple(self._tasks)
             for task in tasks:
                 task.cancel()
             if tasks:
@@ -161,17 +163,22 @@ class Session:
         queue = subscription.queue
         await self._asked(lambda: self._books.partitions(queue))
         consumer = KafkaConsumer(self, subscription, sink, sources_of(queue))
+        self._opening.append(consumer)
         try:
             if not queue.anonymous:
                 # The first of all takes a while, for which what is to be tried again would wait.
                 await self._asked(self.producers.warm)
                 self._begin_forwarding()
             await self._asked(consumer.open)
+            # It would hear of nothing any more.
+            self._refuse_when_closed()
         except BaseException as error:
             await consumer.close()
             if isinstance(error, Disagrees):
                 raise ConfigurationError(f"queue {queue.name!r}: {error}") from error
             raise
+        finally:
+            self._opening.remove(consumer)
         self._members.append(consumer)
         return consumer
 
@@ -179,8 +186,7 @@ class Session:
         """Ask again while the cluster cannot be reached, for as long as is waited for it."""
         failures, deadline = 0, self._loop.time() + self._options.wait
         while True:
-            if self._closed:
-                raise Closed("the connection to Kafka is closed")
+            self._refuse_when_closed()
             try:
                 return await ask()
             except (ConnectionLost, TimeoutError) as error:
@@ -193,6 +199,10 @@ class Session:
             if self._loop.time() > deadline:
                 raise BrokerUnavailable(f"Kafka could not be asked within {self._options.wait:g} s: {why}") from why
             await asyncio.sleep(pause(failures))
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise Closed("the connection to Kafka is closed")
 
     async def listen_for_replies(self, on_reply: Callable[[Envelope], None]) -> str:
         """Return where answers are to be sent; the same when asked again."""
@@ -260,53 +270,8 @@ class Session:
     # -- up and down
 
     def _lost(self, node: int, purpose: str, connection: Connection) -> None:
-        if not self._closed and self._recovering is None:
-            what = f"the connection to broker {node} for {purpose} was lost: {connection.why}"
-            if not connection.was_idle:
-                self._went_down(what)
-            self._recovering = self._loop.create_task(self._recover(what, is_told=not connection.was_idle))
-
-    def _went_down(self, what: str) -> None:
-        _log.warning("%s; connecting again", what)
-        self._tell(Down(what))
-
-    async def _recover(self, what: str, *, is_told: bool) -> None:
-        began, failures = self._loop.time(), 0
-        try:
-            if not is_told:
-                if await self._is_there():
-                    return
-                self._went_down(what)
-            while True:
-                try:
-                    await self.cluster.refresh(sorted(self.cluster.topics))
-                    self._producer.wake()
-                    for member in self._members:
-                        member.look()
-                    if all(member.is_well for member in self._members):
-                        break
-                except (WireError, TimeoutError) as error:
-                    if failures in (1, 5) or failures % 20 == 0:
-                        _log.warning("no connection to Kafka yet, trying on: %s", error)
-                failures += 1
-                await asyncio.sleep(pause(min(failures, 4)))
-        finally:
-            self._recovering = None
-        _log.info("Kafka is back, after %.1f s and %d tries", self._loop.time() - began, failures + 1)
-        self._all_is_well()
-
-    def _all_is_well(self) -> None:
-        self._tell(Up())
-        for why in self._alarms.values():
-            # That was not in the way of the brokers, and still is.
-            self._tell(Fatal(why))
-
-    async def _is_there(self) -> bool:
-        try:
-            await self.cluster.refresh([])
-        except (WireError, TimeoutError):
-            return False
-        return True
+        if not self._closed:
+            self._news.lost(node, purpose, connection)
 
     def _tell(self, event: Event) -> None:
         self._on_event(event)
@@ -318,17 +283,16 @@ class Session:
     def group_of(self, queue: QueueSpec, /) -> str:
         return group_of(queue)
 
+    def instance_in(self, group: str, /) -> str | None:
+        beside = [each.membership for each in (*self._members, *self._opening)]
+        is_taken = any(each is not None and each.group == group and each.instance is not None for each in beside)
+        return None if is_taken else self.settings.instance
+
     async def begins(self, group: str, partitions: Sequence[Partition], /) -> Mapping[Partition, int]:
         return await self.provisioner.begins(group, partitions)
 
-    def alarm(self, queue: str, why: str | None, /) -> None:
-        if why is not None:
-            text = f"queue {queue!r}: {why}"
-            if self._alarms.get(queue) != text:
-                self._alarms[queue] = text
-                self._tell(Fatal(text))
-        elif self._alarms.pop(queue, None) is not None and self._recovering is None:
-            self._all_is_well()
+    def alarm(self, consumer: object, queue: str, why: str | None, /) -> None:
+        self._news.alarm(consumer, queue, why)
 
     def leave(self, consumer: object, /) -> None:
         self._members = [member for member in self._members if member is not consumer]

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from msgkit.spi import QueueSpec
-from msgkit_kafka.wire import groups, positions
+from msgkit.envelope import Kind
+from msgkit.errors import Closed
+from msgkit.spi import QueueSpec, RouteSpec
+from msgkit_kafka.wire import groups, logs, positions
 from tests.bench import Bench
-from tests.kafka.wire_broker import serving
+from tests.kafka.wire_broker import ends, serving
 
 QUEUE = QueueSpec(name="jobs")
 
@@ -41,3 +43,64 @@ async def test_a_client_that_is_closed_takes_its_consumers_out_of_their_groups()
         async with Bench.open(f"kafka://127.0.0.1:{broker.port}") as bench:
             await bench.consume(QUEUE)
         assert any(map(is_leaving, broker.asked))
+
+
+async def test_a_client_that_is_closed_at_once_takes_its_consumers_out_all_the_same() -> None:
+    async with serving() as broker, Bench.open(f"kafka://127.0.0.1:{broker.port}") as bench:
+        await bench.consume(QUEUE)
+        await bench.binding.close(0)
+        assert any(map(is_leaving, broker.asked))
+
+
+async def test_whoever_is_still_joining_when_its_client_is_closed_is_told_so_and_joins_no_more() -> None:
+    may_answer = asyncio.Event()
+
+    async with serving() as broker, asyncio.timeout(10):
+        join = broker.answer_to(groups.JOIN_GROUP)
+
+        async def late(asked: groups.Join) -> groups.Joined:
+            if asked.group == QUEUE.name:
+                await may_answer.wait()
+            joined: groups.Joined = join(asked)
+            return joined
+
+        broker.says(groups.JOIN_GROUP, late)
+        async with Bench.open(f"kafka://127.0.0.1:{broker.port}") as bench:
+            joining = asyncio.create_task(bench.consume(QUEUE))
+            await broker.heard(lambda asked: isinstance(asked, groups.Join) and asked.group == QUEUE.name)
+            await bench.binding.close(2)
+            with pytest.raises(Closed):
+                await joining
+            may_answer.set()
+
+
+async def test_nobody_is_given_a_consumer_of_a_client_that_closed_meanwhile() -> None:
+    may_look, may_store = asyncio.Event(), asyncio.Event()
+
+    async with serving() as broker, asyncio.timeout(10):
+        stored = broker.answer_to(logs.PRODUCE)
+
+        async def seen_late(asked: logs.ListOffsets) -> logs.AllSought:
+            await may_look.wait()
+            return ends(asked, 0)
+
+        async def stored_late(asked: logs.Produce) -> logs.Produced:
+            await may_store.wait()
+            produced: logs.Produced = stored(asked)
+            return produced
+
+        broker.says(logs.LIST_OFFSETS, seen_late)
+        broker.says(logs.PRODUCE, stored_late)
+        async with Bench.open(f"kafka://127.0.0.1:{broker.port}") as bench:
+            sending = asyncio.create_task(bench.send("x", "orders", kind=Kind.EXCHANGE))
+            await broker.heard(lambda asked: isinstance(asked, logs.Produce))
+            news = QueueSpec(name="news", anonymous=True, routes=(RouteSpec(exchange="orders"),))
+            opening = asyncio.create_task(bench.consume(news))
+            await broker.heard(lambda asked: isinstance(asked, logs.ListOffsets))
+            closing = asyncio.create_task(bench.binding.close(5))
+            await asyncio.sleep(0)
+            may_look.set()
+            with pytest.raises(Closed):
+                await opening
+            may_store.set()
+            await asyncio.gather(sending, closing)

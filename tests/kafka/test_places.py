@@ -6,15 +6,25 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from msgkit.spi import RouteSpec
+from msgkit.spi import Down, Fatal, QueueSpec, RouteSpec, Up
 from msgkit.spi.filtering import Filter
 from msgkit_kafka.agreeing import Disagrees, encode
 from msgkit_kafka.entering import Entrance, Profile
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.orders import Order
 from msgkit_kafka.wire.errors import Code
-from msgkit_kafka.wire.groups import DESCRIBE_GROUPS, HEARTBEAT, Answered, DescribeGroups, Join, MemberState
+from msgkit_kafka.wire.groups import (
+    DESCRIBE_GROUPS,
+    HEARTBEAT,
+    JOIN_GROUP,
+    Answered,
+    Beat,
+    DescribeGroups,
+    Join,
+    MemberState,
+)
 from msgkit_kafka.wire.subscriptions import Partition, Subscription, encode_subscription
+from tests.bench import Bench
 from tests.kafka.wire_broker import Broker, serving, state
 from tests.waiting import until
 
@@ -120,6 +130,45 @@ async def test_whoever_is_refused_disturbs_nobody_again_while_others_come_and_go
             has(broker, "Stable")
             await looked(broker, membership, 1)
             await until_told(holder, None)
+
+
+async def test_whoever_may_not_come_back_says_so_at_once_and_is_not_waited_for() -> None:
+    async with serving() as broker, member(broker, Profile()) as (membership, holder):
+        join = broker.answer_to(JOIN_GROUP)
+        broker.says(JOIN_GROUP, lambda asked: join(asked)._replace(error=Code.GROUP_AUTHORIZATION_FAILED))
+        expel(broker, Code.UNKNOWN_MEMBER_ID)
+        await until_told(holder, "group 'jobs' cannot be joined: group authorization failed")
+        assert len(holder.alarms) == len([None, "cannot be joined"])
+        assert membership.is_well
+        assert not membership.is_in
+
+
+async def test_whoever_lost_his_place_keeps_nobody_from_hearing_that_the_brokers_are_back() -> None:
+    """He alone hears nothing, and of that it is told again."""
+    is_cut = False
+
+    def beat(asked: Beat) -> Answered:
+        nonlocal is_cut
+        if asked.group == "jobs":
+            return Answered(0, Code.FENCED_INSTANCE_ID)
+        if is_cut:
+            is_cut = False
+            raise ConnectionResetError
+        return Answered(0, 0)
+
+    async with serving() as broker, asyncio.timeout(15):
+        url = f"kafka://127.0.0.1:{broker.port}"
+        async with Bench.open(url, options={"instance": TILL}) as bench:
+            await bench.consume(QueueSpec(name="jobs"))
+            await bench.consume(QueueSpec(name="bills"))
+            has(broker, "Stable", saying("another", EU, TILL))
+            broker.says(HEARTBEAT, beat)
+            lost = await bench.events.get()
+            assert isinstance(lost, Fatal)
+            is_cut = True
+            assert isinstance(await bench.events.get(), Down)
+            assert isinstance(await bench.events.get(), Up)
+            assert await bench.events.get() == lost
 
 
 @pytest.mark.parametrize(("seen", "is_let_in"), [("Stable", True), ("PreparingRebalance", False)])
