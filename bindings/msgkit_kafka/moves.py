@@ -83,12 +83,16 @@ class Moves:
             if work is not None:
                 await asyncio.wait([work], timeout=patience)
         finally:
-            self._is_closed = True
-            if work is not None:
-                work.cancel()
+            self.close()
         if work is not None:
             await asyncio.wait([work])
         self._end_all()
+
+    def close(self) -> None:
+        """Begin nothing any more."""
+        self._is_closed = True
+        if self._work is not None:
+            self._work.cancel()
 
     def _begin(self) -> None:
         if self._work is None:
