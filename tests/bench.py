@@ -91,14 +91,14 @@ class Bench:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, wait: float = 20, options: Mapping[str, object] | None = None
+        cls, url: str, *, wait: float = 20, patience: float = 5, options: Mapping[str, object] | None = None
     ) -> AsyncGenerator["Bench"]:
         bench = cls(binding_for(url)(BindingOptions(url=url, client="trouble", wait=wait, options=options or {})))
         try:
             await bench.binding.connect(bench.events.put_nowait)
             yield bench
         finally:
-            await bench.binding.close(5)
+            await bench.binding.close(patience)
 
     async def declare(self, *specs: QueueSpec | ExchangeSpec, mode: ProvisionMode = ProvisionMode.CREATE) -> Plan:
         return await self.binding.provision(topology(*specs), mode)

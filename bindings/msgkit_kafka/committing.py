@@ -77,7 +77,8 @@ class Commits:
             async with asyncio.timeout(_PATIENCE):
                 await self._membership.begun()
             partitions, self._dirty = self._dirty, set()
-            points = {each: point for each in sorted(partitions) if (point := self._point(each)) is not None}
+            sure = sorted(partitions - self._membership.in_doubt)
+            points = {each: point for each in sure if (point := self._point(each)) is not None}
             if not points:
                 return
             try:

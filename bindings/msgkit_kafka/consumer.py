@@ -270,7 +270,7 @@ class KafkaConsumer:
             self._home.alarm(self, self._queue.name, why)
 
     def _point(self, partition: Partition) -> Point | None:
-        part = None if partition in self._moves.in_doubt else self._parts.get(partition)
+        part = self._parts.get(partition)
         return None if part is None else part.point(clean=part.is_closing or self._closing)
 
     # -- fetching

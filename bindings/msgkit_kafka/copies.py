@@ -83,11 +83,19 @@ class Copies:
 
     async def finish(self, patience: float) -> None:
         """Wait for what is under way; what was not stored after so many seconds never will be."""
-        if self._placing:
-            await asyncio.wait(tuple(self._placing), timeout=patience)
-            for placing in tuple(self._placing):
-                placing.cancel()
-        await self._moves.finish(patience)
+        try:
+            if self._placing:
+                await asyncio.wait(tuple(self._placing), timeout=patience)
+                self._stop_placing()
+            await self._moves.finish(patience)
+        finally:
+            # Whoever does not wait for it may be about to close the connections.
+            self._stop_placing()
+            self._moves.close()
+
+    def _stop_placing(self) -> None:
+        for placing in self._placing:
+            placing.cancel()
 
 
 def taken_back(delivery: RawDelivery) -> DeliveryLost:

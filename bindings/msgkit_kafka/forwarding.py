@@ -155,7 +155,7 @@ class Forwarder:
             _log.error("delayed messages are not moved on here: %s", why)
 
     def _point(self, partition: Partition) -> Point | None:
-        level = None if partition in self._moves.in_doubt else self._levels.get(partition)
+        level = self._levels.get(partition)
         return None if level is None else Point(level.progress.watermark, level.progress.metadata())
 
     # -- reading

@@ -81,6 +81,8 @@ class Membership:
         self.instance = profile.instance
         self.member = ""
         self.generation = NEVER
+        #: Partitions of which it is not known how far the group has come: what is committed could undo a transaction.
+        self.in_doubt: set[Partition] = set()
         self._cluster = cluster
         self._topics = tuple(topics)
         self._holder = holder

@@ -4,19 +4,17 @@ import asyncio
 import logging
 from asyncio import Task
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from msgkit.errors import DeliveryLost, MessagingError, SendRefused, SendUnknown, Unroutable
-from msgkit.spi.pauses import pause
 from msgkit_kafka.blame import Blame, barred, blame
+from msgkit_kafka.doubt import Doubt
 from msgkit_kafka.membership import Membership
-from msgkit_kafka.offsets import Point, Standing
-from msgkit_kafka.progress import Progress
+from msgkit_kafka.offsets import Point
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.transacting import Producers, Transacting
-from msgkit_kafka.wire.errors import WireError
 from msgkit_kafka.wire.records import size_of
 from msgkit_kafka.wire.subscriptions import Partition
 
@@ -27,8 +25,6 @@ _log = logging.getLogger("msgkit.kafka")
 _MOST, _MOST_BYTES = 1000, 8 * 1024 * 1024
 #: Seconds for which a topic that nothing gets to is not tried again: others must not wait for it each time.
 _BARRED = 1.0
-#: Questions that nobody answers until it is said that there are some.
-_MANY = 5
 
 
 class Origin(Protocol):
@@ -68,8 +64,6 @@ class Moves:
         #: Those of which nobody has heard yet how they end.
         self._under_way: list[Move] = []
         self._at_once = _MOST
-        #: Partitions of which it is not known how far the group has come: what is committed could undo a transaction.
-        self.in_doubt: Collection[Partition] = ()
         #: Topics that nothing gets to, until when, and why.
         self._barred: dict[str, tuple[float, MessagingError]] = {}
         self._work: Task[None] | None = None
@@ -89,12 +83,16 @@ class Moves:
             if work is not None:
                 await asyncio.wait([work], timeout=patience)
         finally:
-            self._is_closed = True
-            if work is not None:
-                work.cancel()
+            self.close()
         if work is not None:
             await asyncio.wait([work])
         self._end_all()
+
+    def close(self) -> None:
+        """Begin nothing any more."""
+        self._is_closed = True
+        if self._work is not None:
+            self._work.cancel()
 
     def _begin(self) -> None:
         if self._work is None:
@@ -168,9 +166,7 @@ class Moves:
                 # Some of them are another's by now.
                 self._put_back()
             except SendUnknown as error:
-                self._doubt()
                 await self._found_out(error)
-                self.in_doubt = ()
             except asyncio.CancelledError as error:
                 if isinstance(error.__cause__, SendUnknown):
                     self._doubt()
@@ -198,39 +194,19 @@ class Moves:
         else:
             self._end(error)
 
-    def _doubt(self) -> None:
-        self.in_doubt = {move.origin.partition for move in self._under_way}
+    def _doubt(self) -> Doubt | None:
+        partitions = [move.origin.partition for move in self._under_way]
+        return None if self._membership is None else Doubt(self._membership, partitions)
 
     async def _found_out(self, error: SendUnknown) -> None:
-        """See by what the group has done whether it was committed: that is seen together, too.
-
-        However long that takes: what was committed meanwhile would undo it, and then all of it would be there twice.
-        """
-        failures = 0
-        while (membership := self._membership) is not None and any(map(self._is_open, self._under_way)):
-            try:
-                standings = await membership.standings(sorted(self.in_doubt))
-            except (WireError, TimeoutError) as unknown:
-                failures += 1
-                if failures == _MANY:
-                    _log.warning("it is not known yet whether messages were moved, asking on: %s", unknown)
-                membership.coordinator_lost()
-                await asyncio.sleep(pause(failures))
-            else:
-                self._told_apart(standings, error)
-                return
-        self._end(error if membership is None else _lost())
-
-    def _told_apart(self, standings: Mapping[Partition, Standing], error: SendUnknown) -> None:
-        done = {
-            each: Progress(standing.offset, standing.said.done)
-            for each, standing in standings.items()
-            if standing.offset is not None
-        }
-        batch, self._under_way = self._under_way, []
-        for move in batch:
-            progress = done.get(move.origin.partition)
-            _end([move], None if progress is not None and progress.is_done(move.offset) else error)
+        if (doubt := self._doubt()) is None:
+            self._end(error)
+        elif (done := await doubt.found_out(lambda: any(map(self._is_open, self._under_way)))) is None:
+            self._end(_lost())
+        else:
+            batch, self._under_way = self._under_way, []
+            for move in batch:
+                _end([move], None if done[move.origin.partition].is_done(move.offset) else error)
 
 
 class _Originals:

@@ -149,9 +149,12 @@ class Part:
 
     def next(self) -> Record | None:
         """Return the next record to hand out; None when there is none, or too much is open already."""
-        if self._again:
-            return heappop(self._again)[1]
         progress, ready = self.progress, self._ready
+        while self._again:
+            offset, record = heappop(self._again)
+            # It may have ended with a transaction of which that was not known yet when it was given back.
+            if not progress.is_done(offset):
+                return record
         while ready:
             record = ready[0]
             if progress.is_done(record.offset):

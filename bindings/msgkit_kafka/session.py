@@ -76,12 +76,12 @@ class Session:
         self.provisioner = Provisioner(self.cluster, self.groups)
         self.publisher = Publisher(options.name, options.clock, self._producer, self._topic_of, self._make_delays)
         self.producers = Producers(self.cluster, f"{options.client}-{token_hex(8)}")
-        self.transactions = Transactions(options.name, self.producers, self.publisher.place)
+        self.transactions = Transactions(options.name, self.producers, self.publisher.place, self.spawn)
         self._own_topics: dict[str, str] = {}
         self._members: list[KafkaConsumer] = []
         #: Those that take part soon.
         self._opening: list[KafkaConsumer] = []
-        self._tasks: set[Task[None]] = set()
+        self._tasks: set[Task[Any]] = set()
         self._forwarder: Forwarder | None = None
         self._forwarding: Task[None] | None = None
         self._replies: Replies | None = None
@@ -297,13 +297,13 @@ class Session:
     def leave(self, consumer: object, /) -> None:
         self._members = [member for member in self._members if member is not consumer]
 
-    def spawn(self, work: Coroutine[Any, Any, None], /) -> Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, T], /) -> Task[T]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: Task[None]) -> None:
+    def _ended(self, task: Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("work in the background failed", exc_info=error)

@@ -321,7 +321,7 @@ class Transacting:
                 return await step()
             except (ConnectionLost, BrokerError) as error:
                 passes = isinstance(error, ConnectionLost) or error.passes or error.code in _BETWEEN
-                if not passes or self._loop.time() > deadline:
+                if not passes or self._cluster.is_closed or self._loop.time() > deadline:
                     raise
                 if not isinstance(error, BrokerError) or error.code is not Code.CONCURRENT_TRANSACTIONS:
                     await self._look_anew()

@@ -4,18 +4,22 @@ What is sent in a transaction is kept here until it is committed, so that one is
 behind an open one nobody reads on, not even what has nothing to do with it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from asyncio import Task
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from typing import Any
 
 from msgkit.envelope import Envelope, Receipt
-from msgkit.errors import Closed, Unroutable
+from msgkit.errors import Closed, SendRefused, SendUnknown, Unroutable
 from msgkit.spi import Consumer, RawDelivery
 from msgkit.spi.absent import absent
 from msgkit_kafka.consumer import KafkaConsumer
 from msgkit_kafka.copies import taken_back
+from msgkit_kafka.doubt import Doubt
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.offsets import Point
-from msgkit_kafka.part import Part
+from msgkit_kafka.part import Handle, Part
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.transacting import Producers
 from msgkit_kafka.wire.subscriptions import Partition
@@ -26,10 +30,18 @@ __all__ = ["Transactions"]
 class Transactions:
     """Those of one client; each has a producer for as long as it is committed."""
 
-    def __init__(self, broker: str, producers: Producers, place: Callable[[Envelope], Awaitable[Placed]]) -> None:
+    def __init__(
+        self,
+        broker: str,
+        producers: Producers,
+        place: Callable[[Envelope], Awaitable[Placed]],
+        spawn: Callable[[Coroutine[Any, Any, bool | None]], Task[bool | None]],
+    ) -> None:
+        """Have transactions; what `spawn` begins goes on until the client ends."""
         self.broker = broker
         self.producers = producers
         self.place = place
+        self.spawn = spawn
 
     def begin(self) -> "_Deal":
         return _Deal(self)
@@ -77,17 +89,35 @@ class _Deal:
             for consumer, those in deliveries.items()
             if (membership := consumer.membership) is not None
         ]
-        async with AsyncExitStack() as stack:
+
+        def seen() -> None:
+            for consumer, those in deliveries.items():
+                consumer.ended_elsewhere(those)
+
+        async with AsyncExitStack() as alone:
             # Always in one order, so that two who settle of the same consumers do not wait for each other.
             for consumer in sorted(deliveries, key=id):
-                await stack.enter_async_context(consumer.alone())
+                await alone.enter_async_context(consumer.alone())
+            await self._commit(settled, seen, alone)
 
-            def seen() -> None:
-                for consumer, those in deliveries.items():
-                    consumer.ended_elsewhere(those)
-
+    async def _commit(self, settled: Sequence["_Settled"], seen: Callable[[], None], alone: AsyncExitStack) -> None:
+        try:
             with self._home.producers.one() as producer:
                 await producer.commit(self._placed, settled, seen)
+        except (SendUnknown, asyncio.CancelledError) as error:
+            unknown = error if isinstance(error, SendUnknown) else error.__cause__
+            if not settled or not isinstance(unknown, SendUnknown):
+                raise
+            doubted = [each.doubt() for each in settled]
+            # It goes on when nobody waits for it any longer, and keeps others from committing until it is over.
+            finding_out = self._home.spawn(_find_out(doubted, seen, alone.pop_all()))
+            if error is not unknown:
+                raise
+            await asyncio.wait([finding_out])
+            if finding_out.cancelled() or (is_done := finding_out.result()) is None:
+                raise
+            if not is_done:
+                raise SendRefused(f"the brokers took the transaction back: {unknown}") from unknown
 
     async def abort(self) -> None:
         self._has_ended = True
@@ -114,3 +144,45 @@ class _Settled:
                 raise taken_back(delivery)
             ended.setdefault(handle.part, []).append(handle.record.offset)
         return {part.partition: part.point_if_done(offsets) for part, offsets in ended.items()}
+
+    def doubt(self) -> "_Doubted":
+        """Have nothing be committed that could undo their end, until it is known whether they ended."""
+        return _Doubted(self)
+
+    def still_open(self) -> Sequence[Handle]:
+        """Return those that are neither another's by now nor done."""
+        handles = map(self._consumer.handle_of, self._deliveries)
+        return [handle for handle in handles if handle is not None]
+
+
+class _Doubted:
+    """Deliveries of one consumer that may have ended with a transaction."""
+
+    def __init__(self, settled: _Settled) -> None:
+        self._still_open = settled.still_open
+        self._doubt = Doubt(settled.membership, (handle.part.partition for handle in self._still_open()))
+
+    async def is_done(self) -> bool | None:
+        """Tell whether they ended, when it is known; None when that says nothing of the transaction any more."""
+        done = await self._doubt.found_out(lambda: bool(self._still_open()))
+        handles = self._still_open()
+        if done is None or not handles:
+            return None
+        return all(done[handle.part.partition].is_done(handle.record.offset) for handle in handles)
+
+    def is_over(self) -> None:
+        self._doubt.is_over()
+
+
+async def _find_out(doubted: Sequence[_Doubted], seen: Callable[[], None], alone: AsyncExitStack) -> bool | None:
+    """See by what one of the groups has done whether all of it is seen; None when none of them can tell any more."""
+    async with alone:
+        for each in doubted:
+            if (is_done := await each.is_done()) is None:
+                continue
+            for other in doubted:
+                other.is_over()
+            if is_done:
+                seen()
+            return is_done
+        return None

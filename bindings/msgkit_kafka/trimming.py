@@ -28,7 +28,9 @@ class Trimmer:
 
     def done(self, partition: Partition, before: int) -> None:
         """Hear that nothing before an offset is needed any more."""
-        if before >= self._cuts.setdefault(partition, 0) + _WORTH:
+        # A log that is shorter than that by now was made anew.
+        cut = self._cuts[partition] = min(self._cuts.get(partition, 0), before)
+        if before >= cut + _WORTH:
             self._cuts[partition] = before
             work = asyncio.get_running_loop().create_task(self._delete(partition, before))
             self._work.add(work)

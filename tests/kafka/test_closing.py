@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from msgkit.envelope import Kind
-from msgkit.errors import Closed
-from msgkit.spi import QueueSpec, RouteSpec
-from msgkit_kafka.wire import groups, logs, positions
-from tests.bench import Bench
+from msgkit.errors import Closed, DeliveryLost
+from msgkit.spi import Dead, QueueSpec, RouteSpec
+from msgkit_kafka.wire import groups, logs, positions, producers
+from tests.bench import Bench, message
 from tests.kafka.wire_broker import ends, serving
 
 QUEUE = QueueSpec(name="jobs")
@@ -104,3 +104,24 @@ async def test_nobody_is_given_a_consumer_of_a_client_that_closed_meanwhile() ->
                 await opening
             may_store.set()
             await asyncio.gather(sending, closing)
+
+
+async def test_nothing_is_at_work_any_more_when_a_client_was_closed_before_a_transaction_ended() -> None:
+    may_answer = asyncio.Event()
+
+    async def late(_: producers.End) -> producers.Answered:
+        await may_answer.wait()
+        return producers.Answered(0, 0)
+
+    async with serving() as broker:
+        async with Bench.open(f"kafka://127.0.0.1:{broker.port}", patience=0.1) as bench:
+            broker.holds(QUEUE.name, (None, b"x", [], 0))
+            broker.says(producers.END_TRANSACTION, late)
+            taker = await bench.consume(QUEUE)
+            settled = taker.consumer.settle(await taker.take(), Dead(message("x", "graves")))
+            assert settled is not None
+            await broker.heard(lambda asked: isinstance(asked, producers.End))
+        async with asyncio.timeout(5):
+            with pytest.raises(DeliveryLost):
+                await settled
+        may_answer.set()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from msgkit.errors import DeliveryLost, SendUnknown
+from msgkit_kafka.committing import Commits
 from msgkit_kafka.membership import Membership
 from msgkit_kafka.moves import Move, Moves, Origin
 from msgkit_kafka.offsets import Point
@@ -14,7 +15,7 @@ from msgkit_kafka.orders import Order
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.transacting import Producers
 from msgkit_kafka.wire.errors import Code
-from msgkit_kafka.wire.positions import OFFSET_FETCH, AskOffsets, OffsetsOf
+from msgkit_kafka.wire.positions import OFFSET_FETCH, AskOffsets, Commit, OffsetsOf
 from msgkit_kafka.wire.producers import END_TRANSACTION, Answered, End
 from msgkit_kafka.wire.subscriptions import Partition
 from tests.kafka.wire_broker import Broker, serving, standings
@@ -31,16 +32,11 @@ class Member:
         self.cluster = broker.cluster()
         self.membership = Membership(self.cluster, "jobs", [ORIGINALS.topic], self, session=10)
         self.is_ours = True
-        self._turn = asyncio.Lock()
-        self.moves = Moves(Producers(self.cluster, "mover"), self.membership, self._owns, lambda: self._turn)
+        self.commits = Commits(self.cluster, self.membership, lambda _: Point(0, ""))
+        self.moves = Moves(Producers(self.cluster, "mover"), self.membership, self._owns, self.commits.alone)
 
     def _owns(self, _: Origin) -> bool:
         return self.is_ours
-
-    @property
-    def is_alone(self) -> bool:
-        """Is everything else kept from being committed?"""
-        return self._turn.locked()
 
     def move(self) -> "asyncio.Future[None]":
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -95,6 +91,10 @@ def is_about(asked: object) -> bool:
     return isinstance(asked, AskOffsets)
 
 
+def is_commit(asked: object) -> bool:
+    return isinstance(asked, Commit)
+
+
 def unstable(asked: AskOffsets) -> OffsetsOf:
     return standings(asked, -1, error=Code.UNSTABLE_OFFSET_COMMIT)
 
@@ -104,7 +104,7 @@ def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     def soon(_: int) -> float:
         return 0.001
 
-    monkeypatch.setattr("msgkit_kafka.moves.pause", soon)
+    monkeypatch.setattr("msgkit_kafka.doubt.pause", soon)
 
 
 @pytest.mark.parametrize(("offset", "came_of_it"), [(1, type(None)), (0, SendUnknown), (-1, SendUnknown)])
@@ -114,13 +114,16 @@ async def test_it_is_asked_until_it_is_known_and_nothing_else_is_committed_meanw
     async with member() as (broker, mover):
         broker.says(OFFSET_FETCH, unstable)
         moved = mover.move()
+        await broker.heard(is_about)
+        flushing = asyncio.create_task(mover.commits.flush([ORIGINALS]))
         await broker.heard(is_about, 20)
-        assert mover.is_alone
+        assert not any(map(is_commit, broker.asked))
         assert not moved.done()
         broker.says(OFFSET_FETCH, lambda asked: standings(asked, offset))
         await asyncio.wait([moved])
         assert isinstance(moved.exception(), came_of_it)
-        assert not mover.moves.in_doubt
+        await flushing
+        assert any(map(is_commit, broker.asked))
 
 
 async def test_whoever_has_lost_the_partition_asks_no_more() -> None:
@@ -131,7 +134,8 @@ async def test_whoever_has_lost_the_partition_asks_no_more() -> None:
         mover.is_ours = False
         with pytest.raises(DeliveryLost):
             await moved
-        assert not mover.moves.in_doubt
+        await mover.commits.flush([ORIGINALS])
+        assert any(map(is_commit, broker.asked))
 
 
 @pytest.mark.parametrize("is_known", [is_end, is_about], ids=["ending", "asking"])
@@ -157,4 +161,5 @@ async def test_whoever_stops_before_it_is_known_leaves_it_to_the_next_one_what_t
         await finishing
         with pytest.raises(DeliveryLost):
             await moved
-        assert mover.moves.in_doubt == {ORIGINALS}
+        await mover.commits.flush([ORIGINALS])
+        assert not any(map(is_commit, broker.asked))

@@ -19,18 +19,7 @@ Headers = Mapping[str, str]
 
 def lay(broker: Broker, said: Headers) -> None:
     """Have one message lie in the first level."""
-    headers = [(name, text.encode()) for name, text in said.items()]
-    data = bytes(records.encode([(None, b"x", headers, 0)], producer=-1, epoch=-1, sequence=-1))
-    fetch = broker.answer_to(logs.FETCH)
-
-    async def answer(asked: logs.Fetch) -> logs.Fetched:
-        if not any(topic.name == LEVEL and topic.partitions[0].offset == 0 for topic in asked.topics):
-            others: logs.Fetched = await fetch(asked)
-            return others
-        part = logs.FetchedPartition(0, 0, 1, 1, 0, [], -1, memoryview(data))
-        return logs.Fetched(0, 0, 0, [logs.FetchedTopic(LEVEL, [part])])
-
-    broker.says(logs.FETCH, answer)
+    broker.holds(LEVEL, (None, b"x", [(name, text.encode()) for name, text in said.items()], 0))
 
 
 def refuse_writers(broker: Broker) -> None:

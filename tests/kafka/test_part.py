@@ -70,6 +70,17 @@ def test_what_is_given_back_comes_again_before_what_is_behind_it() -> None:
     assert [record.offset for record in taken(part, 4)] == [0, 1, 3]
 
 
+def test_what_is_given_back_and_ends_after_all_does_not_come_again() -> None:
+    part = begun()
+    part.came(logged(2), 2)
+    first, _ = taken(part, 2)
+
+    part.give_back(first)
+    part.done(first)
+
+    assert part.next() is None
+
+
 def test_what_the_one_before_did_is_not_handed_out() -> None:
     part = Part(Partition("t", 0), Source(Kind.QUEUE, "q", "t", 0), None, Progress(0, (range(1, 3),)), position=0)
     part.came(logged(4), 4)

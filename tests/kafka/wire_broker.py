@@ -15,6 +15,7 @@ from msgkit_kafka.wire.cluster import Cluster
 from msgkit_kafka.wire.connection import Door
 from msgkit_kafka.wire.errors import Code
 from msgkit_kafka.wire.fields import NULLABLE_STRING, Reader
+from msgkit_kafka.wire.records import NewRecord, encode
 from msgkit_kafka.wire.versions import NEEDED
 from tests.serving import served
 from tests.waiting import until
@@ -63,6 +64,19 @@ class Broker:
     def answer_to(self, api: Api[Any, Any]) -> Callable[[Any], Any]:
         """Return what it answers now."""
         return self._answers[api.key]
+
+    def holds(self, topic: str, *given: NewRecord) -> None:
+        """Have these lie in a topic, from its beginning on."""
+        fetch, data = self.answer_to(logs.FETCH), bytes(encode(given, producer=-1, epoch=-1, sequence=-1))
+
+        async def answer(asked: logs.Fetch) -> logs.Fetched:
+            if not any(each.name == topic and each.partitions[0].offset == 0 for each in asked.topics):
+                others: logs.Fetched = await fetch(asked)
+                return others
+            part = logs.FetchedPartition(0, 0, len(given), len(given), 0, [], -1, memoryview(data))
+            return logs.Fetched(0, 0, 0, [logs.FetchedTopic(topic, [part])])
+
+        self.says(logs.FETCH, answer)
 
     async def heard(self, is_meant: Callable[[Any], bool], times: int = 1) -> None:
         """Return when it was asked so."""

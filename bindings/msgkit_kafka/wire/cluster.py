@@ -77,6 +77,11 @@ class Cluster:
     def nodes(self) -> Mapping[int, Address]:
         return self._nodes
 
+    @property
+    def is_closed(self) -> bool:
+        """Is it of no use any more to ask again?"""
+        return self._closed
+
     # -- connections
 
     def connected(self, node: int, purpose: str) -> Connection | None:
