@@ -80,9 +80,11 @@ class Entrance:
         #: Why we were refused, until that is so no longer.
         self._refusal: str | None = None
 
-    async def look(self, coordinator: int, *, is_fenced: bool) -> None:
-        """See who is in, before anybody is disturbed; `is_fenced` is whoever lost his place to another of his name.
+    async def look(self, coordinator: int, member: str, *, is_fenced: bool) -> None:
+        """See who is in beside us, before anybody is disturbed.
 
+        :param member: what the group calls us, if we have joined before
+        :param is_fenced: did we lose our place to another one of our name?
         :raises Disagrees: when one may not come in
         :raises BrokerError: when another one has the place
         """
@@ -90,7 +92,8 @@ class Entrance:
             return
         state = await state_of(self._cluster, coordinator, self._group)
         ours = [each for each in state.members if self._instance is not None and each.instance == self._instance]
-        self._former = ours[0] if ours else None
+        # Whoever has joined before, and was not let in yet, finds himself.
+        self._former = ours[0] if ours and ours[0].member != member else None
         if ours and is_fenced:
             checked(Code.FENCED_INSTANCE_ID, f"another process uses instance {self._instance!r}")
         self._is_known = state.state == _STABLE or not state.members

@@ -245,7 +245,7 @@ class Membership:
         self._turn.clear()
         coordinator, is_new = await self.coordinator(), self._since == NEVER
         if is_new:
-            await self._entrance.look(coordinator, is_fenced=self._is_fenced)
+            await self._entrance.look(coordinator, self.member, is_fenced=self._is_fenced)
         joined = await self._joined(coordinator)
         # While the others are waited for, what is done is committed to the generation that ends.
         self._begun.clear()

@@ -154,12 +154,18 @@ class Desk:
             await self._ask(lambda channel: channel.declare_queue(form.name, arguments=older))
             _log.warning(_LIMITED, form.name, form.name)
 
-    async def settle(self) -> None:
+    async def settle(self, *, streams: bool) -> None:
         """Have the broker write down where the queues are that it has just made.
 
         It does so when it makes the next one, or within a second. If it is killed before, a quorum queue is there
-        afterwards without anything that was in it, and on some versions takes nothing any more.
+        afterwards without anything that was in it, and on some versions takes nothing any more. Whoever keeps its
+        streams is written down apart from its queues; without it no stream is ever served again.
+
+        :param streams: is a stream among them?
         """
+        if streams:
+            await asyncio.sleep(_WRITTEN)
+            return
         name = f"{_NEXT}.{token_hex(8)}"
         try:
             await self._ask(lambda channel: channel.declare_queue(name, arguments=_SHORT_LIVED))

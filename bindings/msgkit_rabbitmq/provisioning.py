@@ -63,7 +63,7 @@ class Provisioner:
         #: Those that were not there when they were declared again, and of which nobody was told yet.
         self._gone: set[str] = set()
         #: Was a quorum queue or a stream made that the broker may not have written down?
-        self._is_unwritten = False
+        self._is_unwritten = self._has_new_streams = False
         #: Is it for us to make what delays need?
         self._makes = True
 
@@ -104,7 +104,7 @@ class Provisioner:
                         if queue.name not in self._gone | self._anonymous:
                             _log.error("queue %r was gone, with all that was in it, and is made again", queue.name)
                         self._gone.add(queue.name)
-                        self._is_unwritten |= queue.is_replicated
+                        self._note_new(queue)
                     await asked.declare(queue)
                     for route in self._routes[queue.name]:
                         await asked.bind(route)
@@ -119,10 +119,14 @@ class Provisioner:
         gone, self._gone = self._gone & self._anonymous, set()
         return Restored(sorted(gone), "; ".join(wrong) or None, "; ".join(away) or None)
 
+    def _note_new(self, queue: QueueForm) -> None:
+        self._is_unwritten |= queue.is_replicated
+        self._has_new_streams |= queue.is_history
+
     async def _write_down(self, asked: Desk) -> None:
         if self._is_unwritten:
-            await asked.settle()
-            self._is_unwritten = False
+            await asked.settle(streams=self._has_new_streams)
+            self._is_unwritten = self._has_new_streams = False
 
     async def bind_due(self, connection: Connection, kind: Kind, destination: str) -> None:
         """Have delayed messages find a destination when they are due.
@@ -225,7 +229,8 @@ class Provisioner:
         for spec in topology.queues.values():
             # Its history first: it holds all that the queue does.
             for form, routes in reversed(tuple(queue_forms(spec, self._version))):
-                self._is_unwritten |= form.is_replicated and (_QUEUE, form.name) in new
+                if (_QUEUE, form.name) in new:
+                    self._note_new(form)
                 await asked.declare(form)
                 for route in routes:
                     await asked.bind(route)

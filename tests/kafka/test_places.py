@@ -182,7 +182,7 @@ async def test_whoever_takes_a_place_back_while_others_come_yields_to_those_what
         node = await cluster.coordinator("jobs", 0)
         entrance = Entrance(cluster, "jobs", ["orders"], Profile(instance=TILL, filters={"orders": EU}), session=10)
         has(broker, seen, saying("former", EU, TILL))
-        await entrance.look(node, is_fenced=False)
+        await entrance.look(node, "", is_fenced=False)
         has(broker, "Stable", saying("a", EU, TILL), saying("b", US))
         if is_let_in:
             assert await entrance.is_open(node)

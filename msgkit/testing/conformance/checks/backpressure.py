@@ -73,9 +73,18 @@ async def no_more_is_taken_than_may_be_in_flight(lab: Lab) -> None:
 @check(10)
 async def no_more_is_handled_at_once_than_was_asked(lab: Lab) -> None:
     queue = lab.queue()
-    handler = lab.handler(queue).does(takes(0.005), concurrency=3, max_in_flight=20)
+    gate, work = lab.gate(), takes(0.005)
+
+    async def behave(message: Message[str]) -> None:
+        await gate(message)
+        await work(message)
+
+    handler = lab.handler(queue).does(behave, concurrency=3, max_in_flight=20)
     async with lab.application(handler):
         await lab.send_all(queue, numbered("job", 40))
+        await lab.reached(gate, 3)
+        await lab.quiet(handler)
+        gate.open()
         await lab.accepts(handler, 40)
     assert handler.most == 3
 
