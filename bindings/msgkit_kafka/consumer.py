@@ -186,9 +186,9 @@ class KafkaConsumer:
             await self._copies.finish(_PATIENCE)
             await self._commits.finish(tuple(self._parts), _PATIENCE)
         finally:
+            self._parts.clear()
             await self._commits.close()
             await self._membership.close()
-            self._parts.clear()
             self.alarm(None)
             self._home.leave(self)
 

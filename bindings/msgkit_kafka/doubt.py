@@ -26,14 +26,14 @@ class Doubt:
         membership.in_doubt.update(self._partitions)
 
     async def found_out(self, is_wanted: Callable[[], bool]) -> Mapping[Partition, Progress] | None:
-        """Ask until it is known what the group has done; return None when nobody wants to know it any more.
+        """Ask until it is known what the group has done; return None when nobody wants to, or can say it.
 
         However long that takes: what was committed meanwhile would undo it, and then all of it would be there twice.
         Nothing ever is when it ends before, because whoever asks is cancelled.
         """
         found: Mapping[Partition, Progress] | None = None
         failures = 0
-        while found is None and is_wanted():
+        while found is None and is_wanted() and not self._membership.is_closed:
             try:
                 standings = await self._membership.standings(self._partitions)
             except (WireError, TimeoutError) as unknown:
@@ -44,9 +44,5 @@ class Doubt:
                 await asyncio.sleep(pause(failures))
             else:
                 found = {each: Progress(offset or 0, said.done) for each, (offset, said) in standings.items()}
-        self.is_over()
-        return found
-
-    def is_over(self) -> None:
-        """Have it be committed again how far they have come."""
         self._membership.in_doubt.difference_update(self._partitions)
+        return found

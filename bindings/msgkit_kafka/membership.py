@@ -118,6 +118,11 @@ class Membership:
         """Is it in, as far as is known, or does its coordinator say that it may not be? Its alarm says why, then."""
         return not self._is_failing
 
+    @property
+    def is_closed(self) -> bool:
+        """Is there nobody to ask any more?"""
+        return self._cluster.is_closed
+
     def look(self) -> None:
         """See at once whether it is still in."""
         self._look.set()
@@ -192,18 +197,18 @@ class Membership:
                 _log.info("group %r was left without a word: %s", self.group, error)
 
     async def _stay(self) -> None:
-        failures = 0
+        failures, was_final = 0, None
         while True:
             try:
                 await self._join()
-                failures = 0
+                failures, was_final = 0, None
                 await self._beat()
             except (WireError, TimeoutError) as error:
                 is_refused = isinstance(error, Disagrees)
                 is_final = is_refused or (isinstance(error, BrokerError) and error.code in _FINAL)
                 # What is final after what passes, or the other way round, is told as something new.
-                failures = 1 if self._is_failing is is_final else failures + 1
-                self._coordinator, self._is_failing = None, not is_final
+                failures = failures + 1 if was_final in (None, is_final) else 1
+                was_final, self._coordinator, self._is_failing = is_final, None, not is_final
                 if is_refused:
                     await self._leave()
                 if is_final and not self._was_in.is_set() and self.generation == NEVER:
@@ -294,7 +299,9 @@ class Membership:
         gained = sorted(change.gained)
         if gained:
             try:
-                await self._holder.take(gained)
+                # Nobody hears of us meanwhile: once we are taken for gone, others have what is ours.
+                async with asyncio.timeout_at(self._heard + self._session):
+                    await self._holder.take(gained)
             except BaseException:
                 self._holder.lose(gained, "it is not known how far they have come")
                 raise

@@ -44,6 +44,8 @@ class News:
         self._recovering: Task[None] | None = None
         #: Why consumers get nothing, though the brokers are there. Another one of the same queue may get what it can.
         self._alarms: dict[object, str] = {}
+        #: Is there one less of them, which was not told yet?
+        self._owes_up = False
 
     def lost(self, node: int, purpose: str, connection: Connection) -> None:
         if self._recovering is None:
@@ -61,6 +63,8 @@ class News:
         try:
             if not is_told:
                 if await self._is_there():
+                    if self._owes_up:
+                        self._all_is_well()
                     return
                 self._went_down(what)
             while True:
@@ -83,6 +87,7 @@ class News:
         self._all_is_well()
 
     def _all_is_well(self) -> None:
+        self._owes_up = False
         self._tell(Up())
         for why in self._alarms.values():
             # That was not in the way of the brokers, and still is.
@@ -101,8 +106,11 @@ class News:
             if self._alarms.get(consumer) != text:
                 self._alarms[consumer] = text
                 self._tell(Fatal(text))
-        elif self._alarms.pop(consumer, None) is not None and self._recovering is None:
-            self._all_is_well()
+        elif self._alarms.pop(consumer, None) is not None:
+            if self._recovering is None:
+                self._all_is_well()
+            else:
+                self._owes_up = True
 
     async def close(self) -> None:
         if self._recovering is not None:

@@ -170,19 +170,14 @@ class _Doubted:
             return None
         return all(done[handle.part.partition].is_done(handle.record.offset) for handle in handles)
 
-    def is_over(self) -> None:
-        self._doubt.is_over()
-
 
 async def _find_out(doubted: Sequence[_Doubted], seen: Callable[[], None], alone: AsyncExitStack) -> bool | None:
-    """See by what one of the groups has done whether all of it is seen; None when none of them can tell any more."""
+    """See by what the groups have done whether all of it is seen; None when none can tell, or not all say the same."""
     async with alone:
-        for each in doubted:
-            if (is_done := await each.is_done()) is None:
-                continue
-            for other in doubted:
-                other.is_over()
-            if is_done:
-                seen()
-            return is_done
-        return None
+        said = {is_done for each in doubted if (is_done := await each.is_done()) is not None}
+        if len(said) != 1:
+            return None
+        (is_done,) = said
+        if is_done:
+            seen()
+        return is_done
