@@ -1,6 +1,7 @@
 """Recovery: by itself, with everything back in its place."""
 
 import asyncio
+from functools import partial
 from itertools import chain
 
 from msgkit.errors import BrokerUnavailable
@@ -124,6 +125,9 @@ async def exchanges_queues_and_routes_are_there_after_a_restart(lab: Lab) -> Non
                 await lab.send(exchange, f"after {number}", subject=f"a.{number}")
             for number, handler in enumerate(handlers):
                 await lab.gets(handler, f"after {number}")
+            # What was accepted while the broker could not be told comes again, to whoever is still there.
+            for handler in handlers:
+                await lab.until(partial(lab.is_settled, handler.queue), f"{handler.queue.name} empty")
 
 
 @check(13, needs=(Fault.CUT,))
