@@ -68,8 +68,8 @@ class KafkaConsumer:
             profile = Profile(home.instance_in(group), home.settings.rack, filters)
             self._membership = Membership(home.cluster, group, sorted(topics), self, session=session, profile=profile)
             self._commits = Commits(home.cluster, self._membership, self._point)
-        self._moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
-        self._copies = Copies(home.publisher, self._moves, self._end_if_ours)
+        moves = Moves(home.producers, self.membership, self._is_ours, self._commits.alone)
+        self._copies = Copies(home.publisher, moves, self._end_if_ours)
 
     @property
     def is_well(self) -> bool:

@@ -17,7 +17,8 @@ from msgkit_kafka.progress import Progress
 from msgkit_kafka.publisher import Publisher
 from msgkit_kafka.wire import records
 from msgkit_kafka.wire.producers import END_TRANSACTION, Answered, End
-from tests.kafka.test_doubt import ORIGINALS, Member, is_end, member
+from tests.kafka.test_doubt import ORIGINALS, Member, member
+from tests.kafka.wire_broker import is_end
 
 
 def copies_of(mover: Member, end: Callable[[Handle], bool], delays: Callable[[], Awaitable[None]]) -> Copies:

@@ -11,10 +11,10 @@ from msgkit.settlement import ACCEPT
 from msgkit.spi import Dead, QueueSpec, RawDelivery, Transactional
 from msgkit_kafka.wire.errors import Code
 from msgkit_kafka.wire.groups import Leave
-from msgkit_kafka.wire.positions import OFFSET_FETCH, AskOffsets, Commit, OffsetsOf
+from msgkit_kafka.wire.positions import OFFSET_FETCH, AskOffsets, Commit
 from msgkit_kafka.wire.producers import END_TRANSACTION, Answered, End
 from tests.bench import Bench, Taker, message
-from tests.kafka.wire_broker import Broker, serving, standings
+from tests.kafka.wire_broker import Broker, is_end, serving, standings, unstable
 
 QUEUE = QueueSpec(name="jobs")
 
@@ -62,16 +62,8 @@ async def scene() -> AsyncGenerator[Scene]:
         yield Scene(broker, bench, taker, deliveries)
 
 
-def is_end(asked: object) -> bool:
-    return isinstance(asked, End) and asked.is_commit
-
-
 def is_about(asked: object) -> bool:
     return isinstance(asked, AskOffsets) and asked.group == QUEUE.name
-
-
-def unstable(asked: AskOffsets) -> OffsetsOf:
-    return standings(asked, -1, error=Code.UNSTABLE_OFFSET_COMMIT)
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ from msgkit_kafka.orders import Order
 from msgkit_kafka.publisher import Placed
 from msgkit_kafka.transacting import Producers
 from msgkit_kafka.wire.errors import Code
-from msgkit_kafka.wire.positions import OFFSET_FETCH, AskOffsets, Commit, OffsetsOf
+from msgkit_kafka.wire.positions import OFFSET_FETCH, AskOffsets, Commit
 from msgkit_kafka.wire.producers import END_TRANSACTION, Answered, End
 from msgkit_kafka.wire.subscriptions import Partition
-from tests.kafka.wire_broker import Broker, serving, standings
+from tests.kafka.wire_broker import Broker, is_end, serving, standings, unstable
 
 ORIGINALS = Partition("originals", 0)
 
@@ -83,20 +83,12 @@ async def member() -> AsyncGenerator[tuple[Broker, Member]]:
             await member.cluster.close()
 
 
-def is_end(asked: object) -> bool:
-    return isinstance(asked, End) and asked.is_commit
-
-
 def is_about(asked: object) -> bool:
     return isinstance(asked, AskOffsets)
 
 
 def is_commit(asked: object) -> bool:
     return isinstance(asked, Commit)
-
-
-def unstable(asked: AskOffsets) -> OffsetsOf:
-    return standings(asked, -1, error=Code.UNSTABLE_OFFSET_COMMIT)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from msgkit import Application, Exchange, Settings, listener
+from msgkit import Application, Exchange, Queue, Settings, listener
 from msgkit.testing.brokers import Kafka
 
 pytestmark = [pytest.mark.broker, pytest.mark.xdist_group("kafka-interop")]
@@ -18,6 +18,14 @@ from msgkit import Application, Exchange
 
 app = Application(topology=[Exchange({name!r}, int).queue({queue!r})])
 """
+
+
+@pytest.fixture
+def billing(name: str, tmp_path: Path) -> Queue[int]:
+    """A queue of the shop, which is written down as a program."""
+    queue = Exchange(name, int).queue(f"{name}.billing")
+    (tmp_path / "shop.py").write_text(SHOP.format(name=name, queue=queue.name))
+    return queue
 
 
 async def seek(folder: Path, broker: Kafka, queue: str, to: str) -> tuple[int | None, str]:
@@ -30,11 +38,9 @@ async def seek(folder: Path, broker: Kafka, queue: str, to: str) -> tuple[int | 
 
 
 async def test_a_person_has_a_queue_read_again_while_it_is_listened_to(
-    interop: Kafka, settings: Settings, name: str, tmp_path: Path
+    interop: Kafka, settings: Settings, name: str, billing: Queue[int], tmp_path: Path
 ) -> None:
     orders = Exchange(name, int)
-    billing = orders.queue(f"{name}.billing")
-    (tmp_path / "shop.py").write_text(SHOP.format(name=name, queue=billing.name))
     handled: asyncio.Queue[int] = asyncio.Queue()
 
     @listener(billing)
@@ -53,11 +59,9 @@ async def test_a_person_has_a_queue_read_again_while_it_is_listened_to(
 
 
 async def test_a_person_has_a_queue_read_again_that_nobody_listens_to(
-    interop: Kafka, settings: Settings, name: str, tmp_path: Path
+    interop: Kafka, settings: Settings, name: str, billing: Queue[int], tmp_path: Path
 ) -> None:
     orders = Exchange(name, int)
-    billing = orders.queue(f"{name}.billing")
-    (tmp_path / "shop.py").write_text(SHOP.format(name=name, queue=billing.name))
     async with Application(topology=[billing], settings=settings) as app, asyncio.timeout(120):
         await app.template.send_many(orders, [1, 2])
         assert (await seek(tmp_path, interop, billing.name, "latest"))[0] == 0
@@ -67,9 +71,10 @@ async def test_a_person_has_a_queue_read_again_that_nobody_listens_to(
         assert sorted(seen) == [1, 2]
 
 
-async def test_a_queue_whose_topics_are_not_there_is_refused(interop: Kafka, name: str, tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(SHOP.format(name=name, queue=f"{name}.billing"))
-    code, said = await seek(tmp_path, interop, f"{name}.billing", "earliest")
+async def test_a_queue_whose_topics_are_not_there_is_refused(
+    interop: Kafka, billing: Queue[int], tmp_path: Path
+) -> None:
+    code, said = await seek(tmp_path, interop, billing.name, "earliest")
     assert code == 2
     assert said.startswith("msgkit: queue ")
     assert "does not exist" in said

@@ -20,7 +20,7 @@ from msgkit_kafka.wire.versions import NEEDED
 from tests.serving import served
 from tests.waiting import until
 
-__all__ = ["Broker", "ends", "serving", "standings", "state"]
+__all__ = ["Broker", "ends", "is_end", "serving", "standings", "state", "unstable"]
 
 Q = TypeVar("Q", bound=tuple[Any, ...])
 A = TypeVar("A", bound=tuple[Any, ...])
@@ -147,6 +147,16 @@ def standings(asked: positions.AskOffsets, offset: int, *, error: Code = Code.NO
         for name, numbers in asked.topics
     ]
     return positions.OffsetsOf(0, found, 0)
+
+
+def unstable(asked: positions.AskOffsets) -> positions.OffsetsOf:
+    """Return that a transaction may change all of them."""
+    return standings(asked, -1, error=Code.UNSTABLE_OFFSET_COMMIT)
+
+
+def is_end(asked: object) -> bool:
+    """Tell whether a transaction is to be committed."""
+    return isinstance(asked, producers.End) and asked.is_commit
 
 
 def ends(asked: logs.ListOffsets, offset: int) -> logs.AllSought:
