@@ -33,7 +33,7 @@ Client = Callable[[Door], Cluster]
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[RocketMQ]:
-    yield from running(RocketMQ(provider="process", config=GUARDED))
+    yield from running(RocketMQ(provider="process", config=GUARDED, tls=True))
 
 
 @pytest.fixture

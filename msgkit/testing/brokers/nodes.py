@@ -14,6 +14,8 @@ __all__ = ["Node", "together"]
 _PATIENCE = 120.0
 _STOPPING = 60.0
 _LOOK = 0.05
+#: Seconds between two looks at whether it has ended, each of which goes through all processes of the machine.
+_LOOK_FOR_ITS_END = 0.5
 _TRIES = 5
 _TAIL = 4000
 
@@ -115,13 +117,15 @@ class Node:
             self._running.resume()
         else:
             self._running.start()
-        until, tries = time.monotonic() + _PATIENCE, 1
+        until, tries, look = time.monotonic() + _PATIENCE, 1, 0.0
         while not self._is_up():
-            if not self._running.is_alive():
-                if tries == _TRIES or not self._passing or self._passing not in self._running.log():
-                    raise MessagingError(self._failed("ended as it was started"))
-                tries += 1
-                self._running.start()
+            if time.monotonic() >= look:
+                if not self._running.is_alive():
+                    if tries == _TRIES or not self._passing or self._passing not in self._running.log():
+                        raise MessagingError(self._failed("ended as it was started"))
+                    tries += 1
+                    self._running.start()
+                look = time.monotonic() + _LOOK_FOR_ITS_END
             if time.monotonic() > until:
                 raise MessagingError(self._failed(f"did not answer within {_PATIENCE:g} s"))
             time.sleep(_LOOK)
