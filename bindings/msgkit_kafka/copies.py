@@ -31,7 +31,7 @@ class Copies:
         loop = asyncio.get_running_loop()
         settled: Future[None] = loop.create_future()
         self._under_way[settled] = handle.part
-        settled.add_done_callback(self._under_way.pop)
+        settled.add_done_callback(self._is_over)
         placing = loop.create_task(self._place(settled, delivery, handle, copy, also))
         self._placing.add(placing)
         placing.add_done_callback(partial(self._came_of_it, settled, delivery))
@@ -49,6 +49,11 @@ class Copies:
         placed = await self._publisher.place(copy, handle.record, also)
         ended = partial(self._ended, settled, delivery, handle)
         self._moves.put(Move(placed, handle.part, handle.record.offset, ended))
+
+    def _is_over(self, settled: "Future[None]") -> None:
+        del self._under_way[settled]
+        # Looked at in any case: asyncio complains of an error that nobody ever looks at, and nobody may wait any more.
+        settled.exception()
 
     def _came_of_it(self, settled: "Future[None]", delivery: RawDelivery, placing: "Task[None]") -> None:
         self._placing.discard(placing)

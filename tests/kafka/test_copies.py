@@ -1,6 +1,7 @@
 """Copies that take the place of their originals, and those who wait for it."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -78,3 +79,16 @@ async def test_whoever_does_not_wait_for_the_end_of_copies_leaves_nothing_at_wor
                 with pytest.raises(DeliveryLost):
                     await each
         may_go_on.set()
+
+
+async def test_a_copy_that_fails_when_nobody_waits_for_it_is_no_complaint_of_the_loop() -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context)))
+    async with member() as (broker, mover):
+        broker.says(END_TRANSACTION, lambda _: Answered(0, 0))
+        copies, raw = copies_of(mover, lambda _: False, no_delays), delivered()
+        send(copies, raw).cancel()
+        assert isinstance(raw.scope, Part)
+        await copies.left(raw.scope)
+        gc.collect()
+    assert complaints == []
