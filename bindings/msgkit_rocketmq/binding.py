@@ -80,7 +80,7 @@ class RocketBinding(Binding):
 
     def answer_checks(self, checker: Checker, names: Sequence[str], /) -> None:
         session = self._session
-        session.spawn(session.asked(lambda: session.halves.answer(checker, names)))
+        _ = session.spawn(session.asked(lambda: session.halves.answer(checker, names)))
 
     async def seek(self, queue: QueueSpec, to: Literal["earliest", "latest"] | datetime, /) -> int:
         session = self._session

@@ -1,7 +1,7 @@
 """One consumer of one queue: credit in, deliveries out, settlements back."""
 
 import asyncio
-from asyncio import Future
+from asyncio import Future, Task
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -70,6 +70,7 @@ class RocketConsumer:
         self._copies = Copies(home.publisher, self._accept)
         self.memory = Memory()
         self._drained = False
+        self._leaving: Task[None] | None = None
 
     @property
     def queue_name(self) -> str:
@@ -260,15 +261,23 @@ class RocketConsumer:
         self._give_back_inbox()
 
     async def close(self) -> None:
-        await self.drain()
-        for loan in tuple(self._loans.open):
-            if loan.raw is not None and loan not in self._copies:
-                self._release(loan, loan.raw)
-        await self._copies.finish(_PATIENCE)
-        await self._returning.finish(_PATIENCE)
-        await self._acceptances.finish(_PATIENCE)
-        await self._loans.close()
-        await self._home.leave(self._queue, self)
+        if self._leaving is None:
+            self._leaving = self._home.spawn(self._leave())
+        # It leaves even if nobody waits for it any longer: else it would go on taking what nobody handles.
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
+        try:
+            await self.drain()
+            for loan in tuple(self._loans.open):
+                if loan.raw is not None and loan not in self._copies:
+                    self._release(loan, loan.raw)
+            await self._copies.finish(_PATIENCE)
+            await self._returning.finish(_PATIENCE)
+            await self._acceptances.finish(_PATIENCE)
+        finally:
+            await self._loans.close()
+            await self._home.leave(self._queue, self)
 
 
 def _whatever(_: ClientError | None) -> None:

@@ -1,5 +1,6 @@
 """The session, as a consumer sees it."""
 
+from asyncio import Task
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -37,8 +38,9 @@ class Home(Protocol):
     def alarm(self, queue: str, why: str, /) -> None:
         """Hear that something of a queue cannot be handled, and why."""
 
-    def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> Task[None]:
         """Do something in the background, that ends with the client at the latest."""
+        ...
 
     async def revive(self, queue: QueueSpec, /) -> None:
         """Make an anonymous queue again that was taken away; then it begins at the end, and all hear of the gap.

@@ -128,7 +128,7 @@ class Publisher:
     async def close(self) -> None:
         """Fail what is left: as refused if the broker cannot have it."""
         self._closed = True
-        for future in tuple(self._waiting):
+        for future in [each for each in self._waiting if not each.done()]:
             is_unsent = self.abandon(future)
             text = "the connection was closed before it was " + ("sent" if is_unsent else "confirmed")
             future.set_exception(SendRefused(text) if is_unsent else SendUnknown(text))

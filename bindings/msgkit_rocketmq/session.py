@@ -119,6 +119,8 @@ class Session:
         self._closed = True
         try:
             async with asyncio.timeout(deadline):
+                # Those that nobody has closed, or waits for.
+                await asyncio.gather(*(member.close() for member in self._members), return_exceptions=True)
                 await self.publisher.idle()
         except TimeoutError:
             pass
@@ -148,7 +150,7 @@ class Session:
                 self._own_topics[queue.name] = own
         if not self._sweeps and any(queue.anonymous for queue in topology.queues.values()):
             self._sweeps = True
-            self.spawn(self._sweep())
+            _ = self.spawn(self._sweep())
         return plan
 
     async def _sweep(self) -> None:
@@ -252,10 +254,11 @@ class Session:
         except ClientError as error:
             _log.warning("the brokers did not hear that nobody here takes from %r any more: %s", queue.name, error)
 
-    def spawn(self, work: Coroutine[Any, Any, None], /) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], /) -> Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: Task[None]) -> None:
         self._tasks.discard(task)

@@ -14,6 +14,7 @@ from msgkit_rocketmq.client.presence import Interest
 from msgkit_rocketmq.sweeping import sweep
 from tests.bench import Bench
 from tests.rocketmq.operating import made, new_place, sent, taken
+from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 
@@ -60,3 +61,31 @@ async def test_an_anonymous_queue_goes_with_its_consumer(lending: RocketMQ, clus
         await taker.consumer.close()
         assert not await known(cluster, name)
         assert not await topics.describe(cluster, retry_topic(name, group))
+
+
+async def test_a_consumer_whose_end_nobody_waits_for_leaves_all_the_same(
+    lending: RocketMQ, cluster: Cluster, name: str
+) -> None:
+    queue = QueueSpec(name=f"{name}.mine", routes=(RouteSpec(exchange=name),), anonymous=True)
+    async with Bench.open(lending.url) as bench:
+        await bench.declare(ExchangeSpec(name=name), queue)
+        taker = await bench.consume(queue)
+        closing = asyncio.create_task(taker.consumer.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+
+        async def is_gone() -> bool:
+            return not await known(cluster, name)
+
+        await until(is_gone)
+
+
+async def test_a_client_that_is_closed_closes_its_consumers(lending: RocketMQ, cluster: Cluster, name: str) -> None:
+    queue = QueueSpec(name=f"{name}.mine", routes=(RouteSpec(exchange=name),), anonymous=True)
+    async with Bench.open(lending.url) as bench:
+        await bench.declare(ExchangeSpec(name=name), queue)
+        await bench.consume(queue)
+        assert await known(cluster, name)
+    assert not await known(cluster, name)
