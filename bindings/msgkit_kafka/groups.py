@@ -123,6 +123,7 @@ async def state_of(cluster: Cluster, coordinator: int, group: str) -> GroupState
 
 
 async def _again(error: BrokerError | ConnectionLost, failures: int) -> None:
-    if isinstance(error, BrokerError) and not error.passes:
+    # Of what was made just now its leader, or the coordinator of a group, may hear later than whoever told of it.
+    if isinstance(error, BrokerError) and not error.passes and error.code != Code.UNKNOWN_TOPIC_OR_PARTITION:
         raise error
     await asyncio.sleep(pause(min(failures, 4)))
