@@ -241,6 +241,31 @@ def test_a_crash_forks_in_no_more_than_two() -> None:
     assert forked().handle("a", 9, 10, attempt=2).broken() == ("accepted",)
 
 
+@pytest.mark.parametrize(
+    ("after", "kind", "broken"),
+    [
+        (2.0, "broker-stop", ()),
+        (0.0, "broker-stop", ("accepted",)),
+        (2.0, "connection-loss", ("accepted",)),
+    ],
+    ids=["held for later", "not held", "the broker stays"],
+)
+def test_a_retry_that_was_held_for_later_may_come_twice_beside_its_original_when_the_broker_goes_down(
+    after: float, kind: FaultKind, broken: tuple[str, ...]
+) -> None:
+    run = Run(FORKS).send("a").fault(kind, 2, 3).handle("a", 1, 2, "retried", after=after)
+    run.handle("a", 5, 6, attempt=2).handle("a", 7, 8, attempt=2)
+
+    assert run.handle("a", 9, 10).broken() == broken
+
+
+def test_no_retry_comes_a_third_time() -> None:
+    run = Run(FORKS).send("a").fault("broker-stop", 2, 3).handle("a", 1, 2, "retried", after=2.0)
+    run.handle("a", 5, 6, attempt=2).handle("a", 7, 8, attempt=2).handle("a", 9, 10)
+
+    assert run.handle("a", 11, 12, attempt=2).broken() == ("accepted",)
+
+
 def test_each_branch_of_a_fork_runs_its_whole_policy() -> None:
     run = Run(FORKS, attempts=2).send("a")
     run.handle("a", 1, 4, "retried").fault("broker-kill", 2, 3)

@@ -161,6 +161,9 @@ class _Tracer:
         if handling.how == "retried":
             due = handling.end + handling.after
             yield self._copy("retry", handling, handling.attempt + 1, since=handling.end, due=due)
+            if handling.after and self._forks(handling):
+                for since in self._conditions.forks_of(handling.end, due):
+                    yield replace(self._copy("retry", handling, handling.attempt + 1, since=since), cause="fault")
         elif handling.how == "released":
             yield self._copy("release", handling, handling.attempt, since=handling.end)
 
